@@ -1,1 +1,11 @@
-//! See ARCHITECTURE.md.
+//! Language models behind one face: the built-in engine, a real Ollama server, and a scripted one
+//! for tests.
+//!
+//! An [`Engine`] serves a few models and answers chats with a [`Generation`], which counts its
+//! tokens truly, also when it is cancelled.
+
+mod error;
+mod generation;
+
+pub use error::{EngineError, TemplateFault};
+pub use generation::{Event, FinishReason, Generation, Usage};
