@@ -18,7 +18,8 @@ impl SecretKey {
     /// # Errors
     /// [`BadKey`] for zero, for a number at or past the group order, or another length.
     pub fn from_bytes(bytes: &[u8]) -> Result<SecretKey, BadKey> {
-        SigningKey::from_slice(bytes).map(SecretKey).map_err(|_| BadKey)
+        let bytes: &[u8; 32] = bytes.try_into().map_err(|_| BadKey)?;
+        SigningKey::from_bytes(bytes.into()).map(SecretKey).map_err(|_| BadKey)
     }
 
     /// The key's 32 bytes, for a keystore or the guest's memory file.
