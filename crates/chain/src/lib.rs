@@ -1,1 +1,4 @@
-//! See ARCHITECTURE.md.
+//! Chain.
+mod network;
+pub mod strict;
+pub use network::*;
