@@ -108,19 +108,8 @@ pub(crate) fn channel() -> (Producer, Generation) {
     let (events_in, events) = mpsc::channel(EVENTS_WAITING_MAX);
     let (stopped_in, stopped) = oneshot::channel();
     let meter = Arc::new(Meter::default());
-    let producer = Producer {
-        events: events_in,
-        meter: Arc::clone(&meter),
-        _stopped: stopped_in,
-    };
-    (
-        producer,
-        Generation {
-            events,
-            meter,
-            stopped,
-        },
-    )
+    let producer = Producer { events: events_in, meter: Arc::clone(&meter), _stopped: stopped_in };
+    (producer, Generation { events, meter, stopped })
 }
 
 impl Producer {
@@ -193,13 +182,7 @@ mod tests {
             producer.count_output(3);
         });
         let usage = generation.cancel().await;
-        assert_eq!(
-            usage,
-            Usage {
-                input_tokens: 7,
-                output_tokens: 3
-            }
-        );
+        assert_eq!(usage, Usage { input_tokens: 7, output_tokens: 3 });
         work.await.unwrap();
     }
 
@@ -220,10 +203,7 @@ mod tests {
         assert!(producer.send(Ok(Event::Started { input_tokens: 1 })).await);
         assert!(producer.send_now(Ok(Event::Text("a".into()))));
         drop(producer);
-        assert_eq!(
-            generation.next().await,
-            Some(Ok(Event::Started { input_tokens: 1 }))
-        );
+        assert_eq!(generation.next().await, Some(Ok(Event::Started { input_tokens: 1 })));
         assert_eq!(generation.next().await, Some(Ok(Event::Text("a".into()))));
         assert_eq!(generation.next().await, None);
     }

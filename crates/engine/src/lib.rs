@@ -4,8 +4,12 @@
 //! An [`Engine`] serves a few models and answers chats with a [`Generation`], which counts its
 //! tokens truly, also when it is cancelled.
 
+mod engine;
 mod error;
 mod generation;
+mod scripted;
 
+pub use engine::{Engine, ServedModel};
 pub use error::{EngineError, TemplateFault};
 pub use generation::{Event, FinishReason, Generation, Usage};
+pub use scripted::{Fault, Script, Scripted};
