@@ -1,0 +1,305 @@
+//! What a verifier accepts: typed and total, so that a missing member is an error, not a default.
+
+use serde::{Deserialize, Serialize};
+use subrosa_protocol::{B256, Duration};
+
+/// SHA-256 of Intel's SGX root certificate, which signs for TDX too (valid to 2049-12-31).
+pub const INTEL_ROOT_SHA256: B256 = B256::new([
+    0x44, 0xa0, 0x19, 0x6b, 0x2b, 0x99, 0xf8, 0x89, 0xb8, 0xe1, 0x49, 0xe9, 0x5b, 0x80, 0x7a, 0x35,
+    0x0e, 0x74, 0x24, 0x96, 0x43, 0x99, 0xe8, 0x85, 0xa7, 0xcb, 0xb8, 0xcc, 0xfa, 0xb6, 0x74, 0xd3,
+]);
+
+/// SHA-256 of the simulator's root certificate, whose key everybody can make.
+pub const SIMULATOR_ROOT_SHA256: B256 = B256::ZERO;
+
+/// The newest evaluation of Intel's that every platform could have met when this was written.
+const INTEL_EVALUATION_MIN: u32 = 17;
+
+/// Finality takes a chain a quarter of an hour and pods renew shared evidence every ten minutes;
+/// the rest is the time for which a client may keep what it verified.
+const AGE_MAX: Duration = Duration(3_600);
+
+/// Twice what finality takes; an older view could hide a revoked release.
+const VIEW_AGE_MAX: Duration = Duration(1_800);
+
+/// What a verifier accepts. Every member is written out, in TOML or JSON.
+///
+/// ```
+/// use subrosa_verifier::{Policy, Releases};
+///
+/// let releases = Releases { measurements: vec![[7; 32].into()], models: vec![[8; 32].into()] };
+/// let policy = Policy::strict(releases);
+/// assert_eq!(Policy::from_toml(&policy.to_toml()), Ok(policy));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Whether evidence must come from hardware.
+    pub trust: Trust,
+    /// Whether a host may debug the guest.
+    pub debug: Debug,
+    /// Whether a GPU must be attested too.
+    pub gpu: Gpu,
+    /// Which machines are accepted.
+    pub machines: Machines,
+    /// Which images and models are accepted.
+    pub releases: Releases,
+    /// Which certificate each vendor's chain must end in.
+    pub roots: Roots,
+    /// How fresh evidence must be.
+    pub nonce: NoncePolicy,
+    /// How good Intel must find the platform.
+    pub intel: IntelPolicy,
+}
+
+/// Whether evidence must come from hardware; a network file says which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trust {
+    /// Evidence comes from hardware, under its vendor's root.
+    Hardware,
+    /// Evidence may come from the simulator and proves nothing; everything that a person sees says
+    /// so.
+    Simulated,
+}
+
+/// Whether a host may debug the guest. There is one answer, and policies spell it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Debug {
+    /// It may not.
+    Never,
+}
+
+/// Whether a GPU must be attested too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gpu {
+    /// Answers from the processor alone are accepted.
+    Optional,
+    /// A pod without an attested GPU is refused.
+    Required,
+}
+
+/// Which machines are accepted, by the number that their processor's vendor gave them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Machines {
+    /// Any machine.
+    Any,
+    /// Machines with one of these numbers (Intel: PPID), in lower-case hex.
+    Listed(Vec<String>),
+}
+
+/// Which images and models are accepted: what the Releases contract lists, or a pinned list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Releases {
+    /// Image measurements, as [`tdx_measurement`](crate::tdx_measurement) computes them.
+    pub measurements: Vec<B256>,
+    /// Digests of model manifests.
+    pub models: Vec<B256>,
+}
+
+/// Which certificate each vendor's chain must end in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Roots {
+    /// The root of SGX and TDX.
+    pub intel: Root,
+}
+
+/// A root certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Root {
+    /// Another one, by the SHA-256 of its DER bytes; only where `trust` is simulated.
+    Sha256(B256),
+    /// The simulator's; only where `trust` is simulated.
+    Simulator,
+    /// The vendor's own.
+    Vendor,
+}
+
+/// How fresh evidence must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoncePolicy {
+    /// Which nonce is demanded.
+    pub kind: NonceKind,
+    /// How old the block in the nonce may be; and how long evidence without a block counts.
+    #[serde(rename = "age_s_max")]
+    pub age_max: Duration,
+    /// How old our own finalised view of the chain may be.
+    #[serde(rename = "view_age_s_max")]
+    pub view_age_max: Duration,
+}
+
+/// Which nonce is demanded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NonceKind {
+    /// One that this verifier drew.
+    Own,
+    /// A recent block is enough, where there is a chain.
+    Shared,
+}
+
+/// How good Intel must find the platform.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IntelPolicy {
+    /// The accepted statuses.
+    pub statuses: Vec<IntelTcbStatus>,
+    /// How long after a TCB level's date a status of "out of date" is tolerated, where it is
+    /// accepted.
+    #[serde(rename = "grace_s")]
+    pub grace: Duration,
+    /// The least number of Intel's evaluation that the collateral must follow.
+    pub evaluation_number_min: u32,
+    /// Advisories that refuse a platform that they apply to.
+    pub rejected_advisories: Vec<String>,
+    /// Whether the processor may run two threads a core; servers do.
+    pub smt: Allowed,
+    /// Whether memory may be added to the platform; servers allow it.
+    pub dynamic_platform: Allowed,
+    /// Whether the platform's keys may be cached by Intel; servers' are.
+    pub cached_keys: Allowed,
+}
+
+/// Whether something is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Allowed {
+    /// It is not.
+    No,
+    /// It is.
+    Yes,
+}
+
+/// Intel's judgement of a platform, under Intel's names. A revoked platform is never accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum IntelTcbStatus {
+    /// The configuration may expose it, and so may its software.
+    ConfigurationAndSWHardeningNeeded,
+    /// The configuration may expose it.
+    ConfigurationNeeded,
+    /// Updates are missing.
+    OutOfDate,
+    /// Updates are missing, and the configuration may expose it.
+    OutOfDateConfigurationNeeded,
+    /// Its software may expose it.
+    SWHardeningNeeded,
+    /// Nothing is missing.
+    UpToDate,
+}
+
+impl Policy {
+    /// The default: hardware alone, up to date, from these releases.
+    ///
+    /// Two threads a core, added memory and cached keys are allowed, because every server has them.
+    pub fn strict(releases: Releases) -> Policy {
+        Policy {
+            trust: Trust::Hardware,
+            debug: Debug::Never,
+            gpu: Gpu::Optional,
+            machines: Machines::Any,
+            releases,
+            roots: Roots { intel: Root::Vendor },
+            nonce: NoncePolicy {
+                kind: NonceKind::Shared,
+                age_max: AGE_MAX,
+                view_age_max: VIEW_AGE_MAX,
+            },
+            intel: IntelPolicy {
+                statuses: vec![IntelTcbStatus::UpToDate],
+                grace: Duration(0),
+                evaluation_number_min: INTEL_EVALUATION_MIN,
+                rejected_advisories: vec![],
+                smt: Allowed::Yes,
+                dynamic_platform: Allowed::Yes,
+                cached_keys: Allowed::Yes,
+            },
+        }
+    }
+
+    /// As strict, but under the simulator's root, for networks whose file says `trust =
+    /// "simulated"`.
+    pub fn simulated(releases: Releases) -> Policy {
+        Policy {
+            trust: Trust::Simulated,
+            roots: Roots { intel: Root::Simulator },
+            ..Policy::strict(releases)
+        }
+    }
+
+    /// Reads a policy file.
+    ///
+    /// # Errors
+    /// [`PolicyError`] for a missing, unknown or wrong member, and for a policy that contradicts
+    /// itself.
+    pub fn from_toml(text: &str) -> Result<Policy, PolicyError> {
+        let policy: Policy = toml::from_str(text)
+            .map_err(|error| PolicyError::Malformed { reason: error.message().to_owned() })?;
+        policy.check()?;
+        Ok(policy)
+    }
+
+    /// The policy as a file.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a policy has only members that TOML can hold")
+    }
+
+    /// Whether the policy contradicts itself.
+    ///
+    /// # Errors
+    /// [`PolicyError::RootNotVendors`] and [`PolicyError::Machine`].
+    pub fn check(&self) -> Result<(), PolicyError> {
+        if self.trust == Trust::Hardware && self.roots.intel != Root::Vendor {
+            return Err(PolicyError::RootNotVendors);
+        }
+        let lower_hex =
+            |text: &String| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        match &self.machines {
+            Machines::Listed(machines) if !machines.iter().all(lower_hex) => {
+                Err(PolicyError::Machine)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether what passes proves nothing about hardware.
+    pub fn is_simulated(&self) -> bool {
+        self.trust == Trust::Simulated
+    }
+}
+
+impl Root {
+    /// The SHA-256 of Intel's root certificate, as this says it.
+    pub(crate) fn intel_sha256(self) -> B256 {
+        match self {
+            Root::Sha256(fingerprint) => fingerprint,
+            Root::Simulator => SIMULATOR_ROOT_SHA256,
+            Root::Vendor => INTEL_ROOT_SHA256,
+        }
+    }
+}
+
+/// Why a policy is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// A machine's number is not lower-case hex.
+    #[error("policy lists a machine whose number is not lower-case hex")]
+    Machine,
+    /// The file is no policy; the reason names the member.
+    #[error("policy cannot be read, write every member and no other: {reason}")]
+    Malformed {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A root other than the vendor's on a network that is not simulated.
+    #[error(
+        "policy trusts a root other than the vendor's, which only trust = \"simulated\" allows"
+    )]
+    RootNotVendors,
+}

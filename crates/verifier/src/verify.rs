@@ -1,0 +1,136 @@
+//! The appraisal, top to bottom: freshness, hardware, binding, and what the image says of itself.
+
+use subrosa_protocol::{Keyset, Timestamp};
+
+use crate::attested::{Attested, Claims, Rechecked};
+use crate::evidence::{CpuEvidence, Evidence};
+use crate::nonce::{self, Freshness};
+use crate::policy::{Gpu, Policy};
+use crate::report::{CheckName, Checks, Refusal};
+use crate::tdx;
+use crate::workload;
+
+/// Appraises fresh evidence.
+///
+/// # Errors
+/// [`Refusal`], with the report of every check that was made.
+///
+/// # Security
+/// `freshness` says what the caller itself knows: the nonce that it drew, the chain that it
+/// follows. Never fill it from the document.
+pub fn verify(
+    evidence: &Evidence,
+    policy: &Policy,
+    freshness: &Freshness,
+    now: Timestamp,
+) -> Result<Attested, Refusal> {
+    let mut checks = Checks::new();
+    let fresh_until = nonce::check(evidence.nonce(), freshness, &policy.nonce, now, &mut checks);
+    let (claims, hardware_until) = appraise(evidence, policy, now, checks)?;
+    let fresh_until = fresh_until.expect("a block that is not recent was refused");
+    let expires = hardware_until.min(fresh_until);
+    Ok(Attested { claims, expires })
+}
+
+/// Appraises evidence that was kept, as of `at`: good for checking receipts, not for asking.
+///
+/// The two checks of freshness are waived. Where the document's digest is anchored nowhere, `at` is
+/// the pod's own word.
+///
+/// # Errors
+/// [`Refusal`], with the report of every check that was made.
+pub fn recheck(evidence: &Evidence, policy: &Policy, at: Timestamp) -> Result<Rechecked, Refusal> {
+    let mut checks = Checks::new();
+    let block =
+        format!("block {} of chain {}", evidence.nonce().block_number, evidence.nonce().chain_id);
+    checks.waive(CheckName::NonceMatch, "not asked: kept evidence");
+    checks.waive(CheckName::BlockRecent, format!("not looked up: {block}"));
+    let (claims, _) = appraise(evidence, policy, at, checks)?;
+    Ok(Rechecked { claims })
+}
+
+/// Everything but freshness; with the time until which hardware and signer are good.
+fn appraise(
+    evidence: &Evidence,
+    policy: &Policy,
+    now: Timestamp,
+    mut checks: Checks,
+) -> Result<(Claims, Timestamp), Refusal> {
+    let CpuEvidence::Tdx(tdx) = evidence.cpu();
+    let quoted = match policy.check() {
+        Ok(()) => tdx::appraise(tdx, policy, now, &mut checks),
+        // A policy made by hand can contradict itself; it accepts nothing.
+        Err(error) => {
+            checks.fail(CheckName::TeeCertChain, error.to_string());
+            None
+        }
+    };
+    let bound = quoted.as_ref().is_some_and(|quoted| check_binding(evidence, quoted, &mut checks));
+    let mut keyset = None;
+    let mut stated = None;
+    if bound {
+        keyset = check_keyset(evidence.keyset(), now, &mut checks);
+        check_devices(evidence.devices(), policy, &mut checks);
+    }
+    // What an image says of itself counts only where the image is a released one.
+    if bound && checks.has_passed(CheckName::TeeMeasurement) {
+        stated = workload::check(evidence.workload(), policy, &mut checks);
+    }
+    let report = checks.finish(policy.is_simulated(), now)?;
+
+    let quoted = quoted.expect("without a good quote the evidence was refused");
+    let keyset = keyset.expect("without a good keyset the evidence was refused");
+    let hardware_until = quoted.expires.min(keyset.not_after);
+    let claims = Claims {
+        keyset,
+        workload: stated.expect("without a good workload the evidence was refused"),
+        workload_digest: evidence.workload_digest(),
+        measurement: quoted.measurement,
+        nonce: *evidence.nonce(),
+        evidence_digest: evidence.digest(),
+        report,
+    };
+    Ok((claims, hardware_until))
+}
+
+/// Whether the quote was made for exactly these parts.
+fn check_binding(evidence: &Evidence, quoted: &tdx::Quoted, checks: &mut Checks) -> bool {
+    let expected = evidence.report_data();
+    let result = match quoted.report_data == expected {
+        true => Ok(format!("report data {}", hex::encode(&expected[..32]))),
+        false => Err(format!(
+            "report data is {}, these parts make {}",
+            hex::encode(quoted.report_data),
+            hex::encode(expected)
+        )),
+    };
+    checks.record(CheckName::TeeReportdataBinding, result)
+}
+
+fn check_keyset(bytes: &[u8], now: Timestamp, checks: &mut Checks) -> Option<Keyset> {
+    match Keyset::from_bytes(bytes) {
+        Ok(keyset) if now <= keyset.not_after => {
+            checks.pass(CheckName::SigningKeyPresent, format!("signer {}", keyset.signer));
+            Some(keyset)
+        }
+        Ok(keyset) => {
+            let seen = format!("signer {} ended at {}", keyset.signer, keyset.not_after);
+            checks.fail(CheckName::SigningKeyPresent, seen);
+            None
+        }
+        Err(error) => {
+            checks.fail(CheckName::SigningKeyPresent, error.to_string());
+            None
+        }
+    }
+}
+
+/// No device evidence is understood yet, so what comes is refused rather than waved through.
+fn check_devices(devices: &[u8], policy: &Policy, checks: &mut Checks) {
+    let name = CheckName::NvidiaPayloadPresent;
+    match (devices.is_empty(), policy.gpu) {
+        (true, Gpu::Optional) => checks.waive(name, "no device, none demanded"),
+        (true, Gpu::Required) => checks.fail(name, "policy demands a GPU, the evidence has none"),
+        (false, _) => checks.fail(name, "the evidence has devices that this verifier cannot check"),
+    }
+}
