@@ -10,6 +10,7 @@ import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 import {IEscrow} from "./interfaces/IEscrow.sol";
+import {ChannelState} from "./ChannelState.sol";
 import {PackedClaim} from "./PackedClaim.sol";
 import {
     CHANNEL_CONFIG_TYPEHASH,
@@ -25,12 +26,8 @@ import {
 /// What moves tokens is not reentrant. Claims call nothing but the signature precompile, so they
 /// need no guard.
 contract Escrow is IEscrow, EIP712, Multicall, ReentrancyGuardTransient {
+    using PackedClaim for PackedClaim.Row;
     using SafeERC20 for IERC20;
-
-    struct Channel {
-        uint128 balance;
-        uint128 totalClaimed;
-    }
 
     struct Exit {
         uint128 amount;
@@ -53,12 +50,11 @@ contract Escrow is IEscrow, EIP712, Multicall, ReentrancyGuardTransient {
     uint256 private constant LOG_ROW_BYTES = 48;
 
     /// @inheritdoc IEscrow
-    mapping(bytes32 channelId => Channel) public channels;
-    /// @inheritdoc IEscrow
     mapping(bytes32 channelId => uint256) public refundNonce;
     /// @inheritdoc IEscrow
     mapping(address receiver => mapping(address token => Receiver)) public receivers;
 
+    mapping(bytes32 channelId => ChannelState) private _channels;
     mapping(bytes32 channelId => Exit) private _exits;
 
     constructor() EIP712("x402 Batch Settlement", "1") {}
@@ -77,16 +73,17 @@ contract Escrow is IEscrow, EIP712, Multicall, ReentrancyGuardTransient {
         if (amount == 0) revert Escrow_AmountZero(channelId);
         if (_exits[channelId].closed) revert Escrow_ChannelClosed(channelId);
 
-        Channel storage channel = channels[channelId];
-        uint128 balance = channel.balance;
+        ChannelState state = _channels[channelId];
+        uint128 balance = state.balance();
         if (amount > type(uint128).max - balance) {
             revert Escrow_BalanceOverflow(channelId, balance, amount);
         }
-        channel.balance = balance + amount;
+        _channels[channelId] = state.withBalance(balance + amount);
 
         _collect(channelId, config, amount, collector, collectorData);
 
-        if (balance == 0 && channel.totalClaimed == 0) emit ChannelCreated(channelId, config);
+        // A channel that was emptied is closed, so this one is new.
+        if (balance == 0) emit ChannelCreated(channelId, config);
         emit Deposited(channelId, msg.sender, amount, balance + amount);
     }
 
@@ -118,7 +115,8 @@ contract Escrow is IEscrow, EIP712, Multicall, ReentrancyGuardTransient {
 
         address authorizer = header.receiverAuthorizer;
         if (header.signed) {
-            address signer = _recover(_claimBatchDigest(entriesHash), header.r, header.vs);
+            (address signer,,) =
+                ECDSA.tryRecover(_claimBatchDigest(entriesHash), header.r, header.vs);
             if (signer == address(0) || signer != authorizer) {
                 revert Escrow_AuthorizerSignature(authorizer);
             }
@@ -151,7 +149,7 @@ contract Escrow is IEscrow, EIP712, Multicall, ReentrancyGuardTransient {
         if (amount == 0) revert Escrow_AmountZero(channelId);
         Exit storage exit = _exits[channelId];
         if (exit.initiatedAt != 0) revert Escrow_WithdrawalPending(channelId);
-        uint128 available = _unclaimed(channelId);
+        uint128 available = _channels[channelId].unclaimed();
         if (amount > available) revert Escrow_WithdrawalTooLarge(channelId, amount, available);
 
         exit.amount = amount;
@@ -203,6 +201,16 @@ contract Escrow is IEscrow, EIP712, Multicall, ReentrancyGuardTransient {
     }
 
     // Views
+
+    /// @inheritdoc IEscrow
+    function channels(bytes32 channelId)
+        external
+        view
+        returns (uint128 balance, uint128 totalClaimed)
+    {
+        ChannelState state = _channels[channelId];
+        return (state.balance(), state.totalClaimed());
+    }
 
     /// @inheritdoc IEscrow
     function pendingWithdrawals(bytes32 channelId)
@@ -379,7 +387,7 @@ contract Escrow is IEscrow, EIP712, Multicall, ReentrancyGuardTransient {
                 channelId,
                 i,
                 row.payerAuthorizer,
-                _recover(row.voucherDigest, row.r, row.vs),
+                row.voucherSigner(),
                 // The parser reads 16 bytes.
                 uint128(row.limit)
             );
@@ -414,9 +422,9 @@ contract Escrow is IEscrow, EIP712, Multicall, ReentrancyGuardTransient {
             emit RowSkipped(channelId, index, SkipReason.VoucherSignature);
             return (0, 0);
         }
-        Channel storage channel = channels[channelId];
-        uint128 balance = channel.balance;
-        claimed = channel.totalClaimed;
+        ChannelState state = _channels[channelId];
+        uint128 balance = state.balance();
+        claimed = state.totalClaimed();
         if (limit <= claimed) return (0, claimed);
         if (balance <= claimed) {
             emit RowSkipped(channelId, index, SkipReason.Unfunded);
@@ -427,17 +435,12 @@ contract Escrow is IEscrow, EIP712, Multicall, ReentrancyGuardTransient {
         unchecked {
             added = limit - claimed;
         }
-        channel.totalClaimed = limit;
         claimed = limit;
+        _channels[channelId] = state.withTotalClaimed(limit);
     }
 
     function _claimBatchDigest(bytes32 entriesHash) private view returns (bytes32) {
         return _hashTypedDataV4(keccak256(abi.encode(CLAIM_BATCH_TYPEHASH, entriesHash)));
-    }
-
-    /// @dev Zero for anything but a valid low-s signature.
-    function _recover(bytes32 digest, bytes32 r, bytes32 vs) private pure returns (address signer) {
-        (signer,,) = ECDSA.tryRecover(digest, r, vs);
     }
 
     /// @dev A plain key's signature only: what ERC-1271 says can change after the signing.
@@ -459,17 +462,12 @@ contract Escrow is IEscrow, EIP712, Multicall, ReentrancyGuardTransient {
         }
     }
 
-    function _unclaimed(bytes32 channelId) private view returns (uint128) {
-        Channel storage channel = channels[channelId];
-        return channel.balance - channel.totalClaimed;
-    }
-
     /// @dev A refund while a withdrawal is pending counts towards it, so that the payer does not get
     /// the same amount back twice and leave less than was agreed.
     function _refund(bytes32 channelId, ChannelConfig calldata config, uint128 amount) private {
         if (amount == 0) revert Escrow_AmountZero(channelId);
         refundNonce[channelId] += 1;
-        uint128 available = _unclaimed(channelId);
+        uint128 available = _channels[channelId].unclaimed();
         if (amount > available) amount = available;
         if (amount == 0) return;
 
@@ -493,10 +491,10 @@ contract Escrow is IEscrow, EIP712, Multicall, ReentrancyGuardTransient {
         private
         returns (uint128 paid)
     {
-        Channel storage channel = channels[channelId];
-        uint128 available = channel.balance - channel.totalClaimed;
+        ChannelState state = _channels[channelId];
+        uint128 available = state.unclaimed();
         paid = amount < available ? amount : available;
-        channel.balance -= paid;
+        _channels[channelId] = state.withBalance(state.balance() - paid);
         if (paid == available) {
             _exits[channelId].closed = true;
             emit ChannelClosed(channelId, config);

@@ -25,18 +25,23 @@ library PackedClaim {
     /// writes these members by their place.
     struct Row {
         bytes32 channelId;
-        bytes32 voucherDigest;
         address payerAuthorizer;
-        /// The smaller of the payer's ceiling and the signer's total.
+        /// The smaller of the payer's ceiling and the signer's total, at most 128 bits.
         uint256 limit;
+        /// The last four members are what the recovery precompile reads.
+        bytes32 voucherDigest;
+        uint256 v;
         bytes32 r;
-        bytes32 vs;
+        bytes32 s;
     }
 
+    /// Half the order of secp256k1: of the two valid values of s only the lower one is taken.
+    uint256 private constant S_MAX =
+        0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
     uint256 private constant HEADER_BYTES = 68;
     uint256 private constant SIGNATURE_BYTES = 64;
-    uint256 private constant ROW_BYTES_MIN = 125;
-    uint256 private constant ROW_WORDS = 6;
+    uint256 private constant PACKED_ROW_BYTES_MIN = 125;
+    uint256 private constant ROW_BYTES = 0xe0;
 
     /// @notice Reads a whole batch.
     /// @param domain The escrow's EIP-712 domain separator.
@@ -64,6 +69,18 @@ library PackedClaim {
         entriesHash = _hashEntries(buffers, header.count);
     }
 
+    /// @notice Who signed the row's voucher; zero if the signature is not a valid low-s one.
+    function voucherSigner(Row memory row) internal view returns (address signer) {
+        if (uint256(row.s) > S_MAX) return address(0);
+        // Address 1 recovers from what stands at `voucherDigest`. On bad input it returns nothing,
+        // so the result's place is cleared before. `memory-safe`: writes to scratch space only.
+        assembly ("memory-safe") {
+            mstore(0, 0)
+            pop(staticcall(gas(), 1, add(row, 0x60), 0x80, 0, 0x20))
+            signer := mload(0)
+        }
+    }
+
     function _parseHeader(bytes calldata batch)
         private
         pure
@@ -88,7 +105,7 @@ library PackedClaim {
             header.vs = bytes32(batch[100:132]);
         }
         // Bounds the memory that a count without rows could demand.
-        if (batch.length < start + header.count * ROW_BYTES_MIN) {
+        if (batch.length < start + header.count * PACKED_ROW_BYTES_MIN) {
             revert IEscrow.Escrow_MalformedBatch(batch.length);
         }
     }
@@ -104,7 +121,7 @@ library PackedClaim {
             let first := row
             for {} lt(pointer, first) { pointer := add(pointer, 0x20) } {
                 mstore(pointer, row)
-                row := add(row, mul(ROW_WORDS, 0x20))
+                row := add(row, ROW_BYTES)
             }
             mstore(0x40, row)
         }
@@ -156,8 +173,8 @@ library PackedClaim {
             whole := 1
             let entry := add(buffers, 0x240)
             let row := add(add(rows, 0x20), shl(5, mload(rows)))
-            let rowsEnd := add(row, mul(mload(rows), 0xc0))
-            for {} lt(row, rowsEnd) { row := add(row, 0xc0) } {
+            let rowsEnd := add(row, mul(mload(rows), ROW_BYTES))
+            for {} lt(row, rowsEnd) { row := add(row, ROW_BYTES) } {
                 // Flags and payer lie in one word.
                 let word := calldataload(cursor)
                 let flags := byte(0, word)
@@ -173,7 +190,7 @@ library PackedClaim {
                     at := add(at, 20)
                 }
                 mstore(add(buffers, 0x40), word)
-                mstore(add(row, 0x40), word)
+                mstore(add(row, 0x20), word)
                 word := calldataload(at)
                 switch and(flags, 2)
                 case 0 {
@@ -189,7 +206,10 @@ library PackedClaim {
                     break
                 }
                 cursor := add(at, 96)
-                calldatacopy(add(row, 0x80), add(at, 32), 0x40) // r, vs
+                mstore(add(row, 0xa0), calldataload(add(at, 32))) // r
+                word := calldataload(add(at, 64)) // parity of v and s
+                mstore(add(row, 0x80), add(27, shr(255, word)))
+                mstore(add(row, 0xc0), shr(1, shl(1, word)))
 
                 mstore(add(buffers, 0x202), keccak256(buffers, 0x100))
                 let id := keccak256(add(buffers, 0x1e0), 0x42)
@@ -205,10 +225,10 @@ library PackedClaim {
                 mstore(add(buffers, 0x1a0), ceiling)
                 mstore(add(buffers, 0x1c0), total)
                 if lt(ceiling, total) { total := ceiling }
-                mstore(add(row, 0x60), total)
+                mstore(add(row, 0x40), total)
 
                 mstore(add(buffers, 0x202), keccak256(add(buffers, 0x100), 0x60))
-                mstore(add(row, 0x20), keccak256(add(buffers, 0x1e0), 0x42))
+                mstore(add(row, 0x60), keccak256(add(buffers, 0x1e0), 0x42))
                 mstore(entry, keccak256(add(buffers, 0x160), 0x80))
                 entry := add(entry, 0x20)
             }
