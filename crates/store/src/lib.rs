@@ -22,7 +22,7 @@
 //! # });
 //! ```
 //!
-//! The types to know: [`Store`], [`Durable`], [`Permit`].
+//! The types to know: [`Store`], [`Durable`], [`Pending`].
 
 mod durable;
 mod open;
@@ -36,6 +36,5 @@ pub use rusqlite;
 
 pub use durable::Durable;
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError, Room};
-pub use row::LoadError;
-pub use store::{Permit, Store};
-pub use writer::{BATCH_MAX, Pending, QUEUE_MAX, WriteError};
+pub use store::Store;
+pub use writer::{BATCH_MAX, Pending, QUEUE_MAX, StoreError};

@@ -10,7 +10,7 @@ use subrosa_protocol::{
 };
 
 use crate::Room;
-use crate::row::{Columns, LoadError, integer, seconds, unknown_code};
+use crate::row::{Columns, integer, seconds, unknown_code};
 
 /// The tables.
 pub const ROOM: Room = Room { name: "payee", migrations: &[TABLES] };
@@ -46,8 +46,8 @@ const RESERVED: i64 = 0;
 const RELEASED: i64 = 1;
 const CHARGED: i64 = 2;
 
-/// Writes records in their order. Call it inside [`Permit::submit`](crate::Permit::submit), under
-/// the ledger's lock.
+/// Writes records in their order. Call it inside [`Store::write`](crate::Store::write), under the
+/// ledger's lock.
 ///
 /// # Errors
 /// What SQLite says; a broken key means that the records contradict what is on disk.
@@ -113,8 +113,8 @@ fn set_state(
 /// receipt chain from the first of those orders on.
 ///
 /// # Errors
-/// [`LoadError`] where the file does not hold what was written.
-pub fn load(db: &Connection, now: Timestamp) -> Result<Vec<Record>, LoadError> {
+/// What SQLite says, or that a column does not hold what was written.
+pub fn load(db: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Record>> {
     let mut records = Vec::new();
     let mut halts = Vec::new();
     let mut accounts =

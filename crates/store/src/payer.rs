@@ -7,7 +7,7 @@ use subrosa_channel::payer::{Evidence, Record};
 use subrosa_protocol::{Account, Address, Message, Price, RequestId, Signed, Timestamp};
 
 use crate::Room;
-use crate::row::{Columns, LoadError, bytes_of, integer, seconds};
+use crate::row::{Columns, bytes_of, integer, seconds};
 
 /// The tables.
 pub const ROOM: Room = Room { name: "payer", migrations: &[TABLES] };
@@ -128,8 +128,8 @@ fn close(
 /// that are open or have not expired, and its receipts.
 ///
 /// # Errors
-/// [`LoadError`] where the file does not hold what was written.
-pub fn load(db: &Connection, now: Timestamp) -> Result<Vec<Vec<Record>>, LoadError> {
+/// What SQLite says, or that a column does not hold what was written.
+pub fn load(db: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Vec<Record>>> {
     let mut accounts = db.prepare(
         "SELECT signer, account, config, balance, voucher, fault, fault_receipt, fault_against
          FROM payer_accounts ORDER BY signer, account",

@@ -3,14 +3,6 @@
 use rusqlite::types::Type;
 use subrosa_protocol::{Account, Address, Amount, B256, Message, RequestId, Signed, Timestamp};
 
-/// Why records cannot be read back.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// SQLite cannot read them.
-    #[error("the ledger cannot be read: {0}")]
-    Database(#[from] rusqlite::Error),
-}
-
 /// A column that does not hold what was written there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("column {column} does not hold what was written; the file was changed by something else")]
