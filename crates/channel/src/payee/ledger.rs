@@ -481,7 +481,7 @@ impl Ledger {
                 return Err(Inconsistent::ChargedTwice { account, request });
             }
             (Some(State::Charged { seq, .. }), true) => State::Charged { seq, rerun: Rerun::Used },
-            _ => State::Charged { seq: receipt.seq, rerun: Rerun::Left },
+            _ => State::Charged { seq: receipt.seq, rerun: rerun_of(receipt.outcome) },
         };
         self.orders.set(request, state);
         self.last = Some(Last { digest: signed.digest(domain), receipt: signed.clone() });
@@ -500,6 +500,15 @@ impl Ledger {
                     && before.cumulative.checked_add(receipt.charged) == Ok(receipt.cumulative)
             }
         }
+    }
+}
+
+/// Whether an answer may be run again for nothing. Only one that was charged as a whole: else a caller
+/// could leave after the first token, pay for that, and come back for the rest.
+fn rerun_of(outcome: Outcome) -> Rerun {
+    match outcome {
+        Outcome::Complete | Outcome::Limit => Rerun::Left,
+        Outcome::Cancelled | Outcome::Failed => Rerun::Used,
     }
 }
 

@@ -26,8 +26,10 @@ pub enum Refusal {
         /// The account of the channel config.
         config: Account,
     },
-    /// The answer was given, and given again; a third time needs a new order.
-    #[error("the order {request} was answered twice already; make a new order")]
+    /// The answer was charged and cannot be given again: it was already, or it had broken off.
+    #[error(
+        "the order {request} was answered and charged already; fetch its receipt, or order anew"
+    )]
     AnsweredAlready {
         /// The order's id.
         request: RequestId,
