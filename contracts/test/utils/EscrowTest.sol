@@ -5,7 +5,7 @@ import {Escrow} from "../../src/Escrow.sol";
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
 import {TestToken} from "../../src/TestToken.sol";
 import {Packing} from "./Packing.sol";
-import {Test} from "./Test.sol";
+import {Test, Vm} from "./Test.sol";
 
 /// @dev A payer with a channel to a pod: one escrow, one token, one open channel of 1,000.
 abstract contract EscrowTest is Test {
@@ -109,5 +109,18 @@ abstract contract EscrowTest is Test {
     function unsettled() internal view returns (uint128) {
         (uint128 claimed, uint128 settled) = escrow.receivers(PAYEE, address(token));
         return claimed - settled;
+    }
+
+    /// @dev How many events of a kind the escrow emitted since `vm.recordLogs`.
+    function emitted(bytes32 topic) internal returns (uint256 count) {
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i = 0; i < logs.length; ++i) {
+            bool matches = topic == 0 || logs[i].topics[0] == topic;
+            if (logs[i].emitter == address(escrow) && matches) ++count;
+        }
+    }
+
+    function eventsOfEscrow() internal returns (uint256) {
+        return emitted(0);
     }
 }
