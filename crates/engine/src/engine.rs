@@ -5,7 +5,7 @@ use subrosa_api::openai::ChatRequest;
 use subrosa_protocol::B256;
 use subrosa_protocol::manifest::ModelManifest;
 
-use crate::{EngineError, Generation, Scripted};
+use crate::{Builtin, EngineError, Generation, Scripted};
 
 /// A model that an engine serves, as a pod's workload and offer describe it.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,8 @@ pub struct ServedModel {
 /// One backend. An enum, since the alternatives are ours.
 #[derive(Debug)]
 pub enum Engine {
+    /// The engine in this process.
+    Builtin(Builtin),
     /// Set answers, for tests and benches.
     Scripted(Scripted),
 }
@@ -37,6 +39,7 @@ impl Engine {
     /// What this engine serves.
     pub fn models(&self) -> &[ServedModel] {
         match self {
+            Engine::Builtin(builtin) => builtin.models(),
             Engine::Scripted(scripted) => scripted.models(),
         }
     }
@@ -58,6 +61,7 @@ impl Engine {
         max_tokens: u64,
     ) -> Result<Generation, EngineError> {
         match self {
+            Engine::Builtin(builtin) => builtin.chat(model, request, max_tokens).await,
             Engine::Scripted(scripted) => scripted.chat(model, request, max_tokens).await,
         }
     }

@@ -55,6 +55,12 @@ pub enum EngineError {
         /// The name that was asked for.
         name: String,
     },
+    /// A message holds a byte that the model's vocabulary lacks, such as a control character. It is
+    /// not left out in silence: the receipt would be for a prompt that the model never saw.
+    #[error(
+        "a message has a character that this model has no token for, remove control characters"
+    )]
+    UnreadableText,
     /// A member of the request would change the answer and is not supported.
     #[error("{name} is not supported by this engine, leave it out")]
     UnsupportedMember {

@@ -4,11 +4,13 @@
 //! An [`Engine`] serves a few models and answers chats with a [`Generation`], which counts its
 //! tokens truly, also when it is cancelled.
 
+mod builtin;
 mod engine;
 mod error;
 mod generation;
 mod scripted;
 
+pub use builtin::{Builtin, BuiltinConfig, ModelFault, SamplingDefaults};
 pub use engine::{Engine, ServedModel};
 pub use error::{EngineError, TemplateFault};
 pub use generation::{Event, FinishReason, Generation, Usage};
