@@ -42,6 +42,7 @@
 
 mod class;
 mod client;
+mod envelope;
 mod fields;
 mod frame;
 mod keys;
@@ -53,6 +54,7 @@ mod request;
 mod response;
 
 pub use client::{OpenError, RequestSealer, ResponseOpener};
+pub use envelope::{BadEnvelope, Envelope};
 pub use fields::{BadField, FIELDS_BYTES_MAX, FIELDS_MAX, Fields, field};
 pub use frame::{
     FRAME_BYTES, FRAME_PAYLOAD_MAX, RESPONSE_CLASS_FIRST, RESPONSE_CLASS_MAX, response_class,
@@ -62,8 +64,7 @@ pub use pacing::{Pacing, TICK_MS_DEFAULT, TICK_MS_MAX, TICK_MS_MIN, Tick};
 pub use pod::{OpenRefusal, ResponseSealer, SEALED_REQUEST_BYTES_MAX, sealed_request_bytes};
 pub use replay::{REPLAY_ENTRIES_MAX, ReplayGuard, TIME_SKEW};
 pub use request::{
-    BadEnvelope, Envelope, InnerRequest, PATH_BYTES_MAX, REQUEST_CLASS_FIRST, REQUEST_CLASS_MAX,
-    SealError, request_class,
+    InnerRequest, PATH_BYTES_MAX, REQUEST_CLASS_FIRST, REQUEST_CLASS_MAX, SealError, request_class,
 };
 pub use response::{RESPONSE_CONTENT_MAX, ResponseError, ResponseEvent};
 

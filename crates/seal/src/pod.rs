@@ -5,13 +5,14 @@ use futures_util::io::AsyncWrite;
 use subrosa_protocol::Timestamp;
 
 use crate::{
+    envelope::BadEnvelope,
     fields::Fields,
     frame::{RESPONSE_CLASS_MAX, next_frame, response_class},
     keys::{ALGORITHMS, ENCAPSULATED_KEY_BYTES, HEADER_BYTES, KeyRing, ServerKeys},
     pacing::Pacing,
     pipe::{self, Fault, Pipe},
     replay::{ReplayGuard, Suspicion},
-    request::{self, BadEnvelope, BadRequest, InnerRequest, REQUEST_CLASS_MAX},
+    request::{self, BadRequest, InnerRequest, REQUEST_CLASS_MAX},
     response::{ResponseEncoder, ResponseError},
 };
 
