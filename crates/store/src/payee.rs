@@ -1,7 +1,7 @@
 //! The pod's ledgers on disk: accounts, orders, charges.
 //!
-//! A charge, the exact bytes of its receipt and its slip are one row, and the row's keys forbid on
-//! their own what the ledger forbids: two receipts of one (account, seq), two charges of one order.
+//! A charge, the exact bytes of its receipt and its slip are one row, and the row's key forbids on its
+//! own what the ledger forbids: two receipts of one (account, seq).
 
 use rusqlite::{Connection, OptionalExtension};
 use subrosa_channel::payee::{Halt, Record};
@@ -38,9 +38,9 @@ CREATE TABLE payee_charges (
     receipt BLOB NOT NULL,
     slip BLOB,
     slip_voucher BLOB,
-    PRIMARY KEY (account, seq),
-    UNIQUE (account, request, rerun)
-);";
+    PRIMARY KEY (account, seq)
+);
+CREATE INDEX payee_charges_by_order ON payee_charges (account, request);";
 
 const RESERVED: i64 = 0;
 const RELEASED: i64 = 1;
@@ -204,7 +204,8 @@ pub fn receipt_by_order(
     request: RequestId,
 ) -> rusqlite::Result<Option<Signed<Receipt>>> {
     db.prepare_cached(
-        "SELECT receipt FROM payee_charges WHERE account = ?1 AND request = ?2 AND rerun = 0",
+        "SELECT receipt FROM payee_charges WHERE account = ?1 AND request = ?2 AND rerun = 0
+         ORDER BY seq DESC LIMIT 1",
     )?
     .query_row((account.0.as_slice(), request.0.as_slice()), |row| row.signed(0))
     .optional()

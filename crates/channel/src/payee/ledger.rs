@@ -452,7 +452,11 @@ impl Ledger {
 
     fn apply_admitted(&mut self, order: &Order) -> Result<(), Inconsistent> {
         let request = order.request_id;
-        if let Some(Entry { state: State::Charged { .. }, .. }) = self.orders.get(&request) {
+        // An id ends with its order: signed anew for a later time it is another order. Until then the
+        // ledger remembers it, so a record that reserves a charged order again is none of ours.
+        let charged = |entry: &Entry| matches!(entry.state, State::Charged { .. });
+        let lives = |entry: &Entry| order.expires <= entry.expires;
+        if self.orders.get(&request).is_some_and(|entry| charged(entry) && lives(entry)) {
             return Err(Inconsistent::ChargedTwice { account: self.account, request });
         }
         self.orders.reserve(order);
