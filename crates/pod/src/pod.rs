@@ -1,0 +1,223 @@
+//! The pod as a whole: started in one order, stopped in another.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use subrosa_attester::Attester;
+use subrosa_chain::Network;
+use subrosa_engine::Engine;
+use subrosa_protocol::{Address, Domain, workload_digest};
+use subrosa_store::{Store, payee};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::ask::ASKS_MAX;
+use crate::book::Book;
+use crate::clock;
+use crate::config::PodConfig;
+use crate::core::Core;
+use crate::evidence::EvidenceDesk;
+use crate::keys::{KeyDesk, KeySigner};
+use crate::memory::Memory;
+use crate::offer::{OfferDesk, OfferPlan, model_offer};
+use crate::offers;
+use crate::server::Server;
+use crate::signer::Signer;
+use crate::start::StartError;
+use crate::steps::{StepHook, Steps};
+use crate::tls::TlsIdentity;
+use crate::world::World;
+use crate::{outside, workload};
+
+/// How often memory and ledger are looked through for what has lapsed.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// How often an offer is looked at for its end.
+const OFFER_WATCH: Duration = Duration::from_secs(3_600);
+
+/// After the pod stops accepting, conversations get this long to end by themselves.
+const CONVERSATIONS_TIME: Duration = Duration::from_secs(60);
+
+/// What a pod is made of besides its configuration.
+pub struct Deps {
+    /// The network that it serves.
+    pub network: Network,
+    /// What generates the answers.
+    pub engine: Engine,
+    /// Where evidence comes from.
+    pub attester: Attester,
+    /// A listener of the caller's own, in place of the configuration's address.
+    pub listener: Option<TcpListener>,
+    /// Told of every durable step; for tests alone, see [`Step`](crate::Step).
+    pub steps: Option<StepHook>,
+}
+
+/// A running pod.
+pub struct Pod {
+    core: Arc<Core>,
+    server: Server,
+    address: SocketAddr,
+    simulated: bool,
+    stop: CancellationToken,
+    background: TaskTracker,
+}
+
+impl Pod {
+    /// Starts a pod. It returns when the pod listens and can answer.
+    ///
+    /// # Errors
+    /// [`StartError`] naming what is missing or wrong; nothing keeps running then.
+    pub async fn bind(config: PodConfig, deps: Deps) -> Result<Pod, StartError> {
+        let Deps { network, engine, attester, listener, steps } = deps;
+        check(&config, &network, &attester)?;
+        let listener = match listener {
+            Some(listener) => listener,
+            None => TcpListener::bind(config.listen).await.map_err(StartError::Listen)?,
+        };
+        let now = clock::now();
+        let simulated = attester.is_simulated();
+        let signer = Signer::open(&config.signer_file, now)?;
+        let workload = workload::describe(&config, &engine).to_bytes();
+        let workload_digest = workload_digest(&signer.keyset, &workload);
+        let domain = network.domain();
+        let world = World::Chainless;
+
+        let store = Store::open(&config.state_dir, &[payee::ROOM, offers::ROOM])?;
+        let kept = store.read_blocking(|db| offers::running(db, now))?;
+        let book = Book::open(domain, store, Steps::new(steps), now)?;
+        let plan = OfferPlan {
+            domain,
+            token: network.chain.as_ref().map_or(Address::ZERO, |chain| chain.contracts.token),
+            payee: config.payee,
+            withdraw_delay: config.withdraw_delay,
+            workload: workload_digest,
+            models: engine.models().iter().map(|model| model_offer(model, config.price())).collect(),
+            weeks: config.offer_weeks,
+            allow_list: config.allow_list.clone(),
+        };
+        let (offer, is_new) = OfferDesk::open(plan, signer.key.clone(), kept, now);
+        if is_new {
+            book.keep_offer(&offer.current(), &domain).await?;
+        }
+        let evidence =
+            EvidenceDesk::open(attester, world.clone(), signer.keyset.clone(), workload).await?;
+        let tls = TlsIdentity::generate()?;
+        let keys = KeyDesk::new(KeySigner {
+            key: signer.key.clone(),
+            domain,
+            tls_key: tls.spki,
+            workload: workload_digest,
+        });
+        let core = Arc::new(Core {
+            domain,
+            signer: signer.key,
+            engine,
+            offer,
+            evidence,
+            keys,
+            book,
+            world,
+            memory: Memory::new(),
+            asks: Arc::new(Semaphore::new(ASKS_MAX)),
+            tasks: TaskTracker::new(),
+        });
+        let server = Server::start(listener, tls.server, outside::router(Arc::clone(&core)))
+            .map_err(StartError::Listen)?;
+        let address = server.address();
+        let (stop, background) = (CancellationToken::new(), TaskTracker::new());
+        let pod = Pod { core, server, address, simulated, stop, background };
+        pod.start_tasks();
+        tracing::info!(name = %config.name, %address, signer = %pod.signer(), "the pod is listening");
+        Ok(pod)
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address of its attested key.
+    pub fn signer(&self) -> Address {
+        self.core.signer.address()
+    }
+
+    /// Whether its evidence proves nothing about hardware.
+    pub fn is_simulated(&self) -> bool {
+        self.simulated
+    }
+
+    /// Stops, in this order: no new connection and no new request; what is being generated ends, is
+    /// charged and gets its receipt; the background tasks end; the ledger is closed.
+    pub async fn shutdown(self) {
+        // The places are closed first, so that requests on connections that linger are refused.
+        self.core.asks.close();
+        self.core.tasks.close();
+        let conversations = tokio::time::timeout(CONVERSATIONS_TIME, self.core.tasks.wait());
+        let (_, conversations) = tokio::join!(self.server.shutdown(), conversations);
+        if conversations.is_err() {
+            tracing::warn!("conversations were still going on after their time");
+        }
+        self.stop.cancel();
+        self.background.close();
+        self.background.wait().await;
+        self.core.book.close().await;
+    }
+
+    fn start_tasks(&self) {
+        self.background(|core| async move { core.keys.keep_rotating().await });
+        self.background(|core| async move { core.evidence.keep_fresh().await });
+        self.background(|core| async move { sweep(&core).await });
+        self.background(|core| async move { renew_offer(&core).await });
+    }
+
+    /// Runs a task of the pod until the pod stops.
+    fn background<F: Future<Output = ()> + Send + 'static>(&self, task: impl FnOnce(Arc<Core>) -> F) {
+        let task = task(Arc::clone(&self.core));
+        let stop = self.stop.clone();
+        self.background.spawn(async move {
+            stop.run_until_cancelled(task).await;
+        });
+    }
+}
+
+/// What must hold between configuration, network and attester before anything is made.
+fn check(config: &PodConfig, network: &Network, attester: &Attester) -> Result<(), StartError> {
+    let Domain { chain_id, .. } = network.domain();
+    let price = config.price();
+    let is_free = price.input.0 == 0 && price.output.0 == 0;
+    match chain_id {
+        0 if !is_free => return Err(StartError::PricedWithoutChain),
+        0 => {}
+        _ if !config.allow_list.is_empty() => return Err(StartError::ListWithChain),
+        _ => {}
+    }
+    if attester.is_simulated() && !network.is_simulated() {
+        return Err(StartError::SimulatedOnHardware);
+    }
+    Ok(())
+}
+
+async fn sweep(core: &Core) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        core.memory.sweep();
+        if let Err(error) = core.book.sweep(clock::now()).await {
+            tracing::error!(%error, "lapsed reservations were not given back");
+        }
+    }
+}
+
+async fn renew_offer(core: &Core) {
+    loop {
+        tokio::time::sleep(OFFER_WATCH).await;
+        let now = clock::now();
+        let Some(next) = core.offer.successor(now) else { continue };
+        match core.book.keep_offer(&next, &core.domain).await {
+            Ok(()) => core.offer.adopt(next, now),
+            Err(error) => tracing::error!(%error, "the next offer was not kept"),
+        }
+    }
+}

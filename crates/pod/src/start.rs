@@ -1,0 +1,36 @@
+//! Why a pod does not start.
+
+/// Why a pod does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Book(#[from] crate::book::BookError),
+    /// There is no evidence.
+    #[error(transparent)]
+    Evidence(#[from] crate::evidence::EvidenceError),
+    /// The address cannot be listened at.
+    #[error("the pod cannot listen: {0}; choose another address or port")]
+    Listen(std::io::Error),
+    /// An allow-list on a network where callers pay.
+    #[error("allow_list is for networks without a chain; leave it empty")]
+    ListWithChain,
+    /// A price on a network where nobody can pay.
+    #[error("this network has no chain to pay on; set both prices to \"0\"")]
+    PricedWithoutChain,
+    /// There is no signer.
+    #[error(transparent)]
+    Signer(#[from] crate::signer::SignerError),
+    /// Simulated evidence on a network of real hardware.
+    #[error("this network demands hardware, a simulated pod would be refused by everyone")]
+    SimulatedOnHardware,
+    /// The state folder cannot be used.
+    #[error(transparent)]
+    Open(#[from] subrosa_store::OpenError),
+    /// The ledger cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] subrosa_store::StoreError),
+    /// There is no TLS key.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
+}

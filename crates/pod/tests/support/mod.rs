@@ -1,0 +1,116 @@
+//! A pod in a temporary folder, and a caller who does everything a gateway does, by hand.
+
+#![allow(dead_code)] // each test file uses its own part
+
+pub mod caller;
+pub mod http;
+
+use std::time::Duration;
+
+use subrosa_attester::{Attester, Simulator};
+use subrosa_chain::Network;
+use subrosa_engine::{Engine, Script, Scripted};
+use subrosa_pod::{Deps, Pod, PodConfig, StepHook};
+use subrosa_protocol::{Address, B256, SecretKey};
+use tempfile::TempDir;
+
+pub use caller::{Ask, Caller};
+
+pub const IMAGE: &str = "subrosa/test";
+pub const MODEL: &str = "script";
+
+/// What the scripted engine says.
+pub const TOKENS: [&str; 4] = ["The", " answer", " is", " 42."];
+
+/// An allow-listed key.
+pub fn friend() -> SecretKey {
+    SecretKey::from_bytes(&[0x11; 32]).unwrap()
+}
+
+/// A key that nobody knows.
+pub fn stranger() -> SecretKey {
+    SecretKey::from_bytes(&[0x22; 32]).unwrap()
+}
+
+/// A folder in which a pod can be started, killed and started again.
+pub struct Home {
+    pub folder: TempDir,
+    pub script: Script,
+    pub hook: Option<StepHook>,
+}
+
+impl Home {
+    pub fn new() -> Home {
+        let script = Script {
+            tokens: TOKENS.map(String::from).to_vec(),
+            prefill: Duration::ZERO,
+            per_token: Duration::ZERO,
+        };
+        Home { folder: tempfile::tempdir().unwrap(), script, hook: None }
+    }
+
+    /// A home whose engine takes this long for each token.
+    pub fn slow(per_token: Duration, tokens: usize) -> Home {
+        let mut home = Home::new();
+        home.script.per_token = per_token;
+        home.script.tokens = (0..tokens).map(|n| format!("word{n} ")).collect();
+        home
+    }
+
+    pub fn config(&self) -> PodConfig {
+        let folder = self.folder.path().display();
+        PodConfig::parse(&format!(
+            r#"
+            name = "test"
+            listen = "127.0.0.1:0"
+            endpoint = ""
+            state_dir = "{folder}/state"
+            network = "{folder}/network.toml"
+            payee = "{payee}"
+            salt = "{salt}"
+            signer_file = "{folder}/signer.key"
+            offer_weeks = 4
+            withdraw_delay = 86400
+            allow_list = ["{friend}"]
+            [attester.simulator]
+            image = "{IMAGE}"
+            [backend.scripted]
+            [prices]
+            input = "0"
+            output = "0"
+            [claims]
+            every_s = 3600
+            rows = 50
+            min_gain = "1"
+            "#,
+            payee = Address::ZERO,
+            salt = B256::ZERO,
+            friend = friend().address(),
+        ))
+        .unwrap()
+    }
+
+    pub fn network(&self) -> Network {
+        let model = Scripted::new(MODEL, self.script.clone()).models()[0].digest;
+        let measurement = Simulator::measurement(IMAGE);
+        Network::parse(&format!(
+            "name = \"private\"\ntrust = \"simulated\"\nchain_id = 0\n\
+             [pinned]\nmeasurements = [\"{measurement}\"]\nmodels = [\"{model}\"]\n"
+        ))
+        .unwrap()
+    }
+
+    pub fn deps(&self) -> Deps {
+        Deps {
+            network: self.network(),
+            engine: Engine::Scripted(Scripted::new(MODEL, self.script.clone())),
+            attester: Attester::Simulator(Simulator::new(IMAGE)),
+            listener: None,
+            steps: self.hook.clone(),
+        }
+    }
+
+    pub async fn start(&self) -> Pod {
+        Pod::bind(self.config(), self.deps()).await.unwrap()
+    }
+}
