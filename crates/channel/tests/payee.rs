@@ -279,7 +279,7 @@ fn another_receipt_for_the_last_place_halts_the_channel() {
     let mut ledgers = world.ledgers();
     let decision = world.admit(&mut ledgers, 1, 300);
     let mut other = restored(&world, &decision.records);
-    world.charge(&mut ledgers, run_of(decision), 20);
+    let _ = world.charge(&mut ledgers, run_of(decision), 20);
     let run = run_of(world.admit(&mut other, 1, 300));
     let contradiction = world.charge(&mut other, run, 21).receipt;
 
