@@ -1,1 +1,3 @@
-//! See ARCHITECTURE.md.
+//! What tests of several rooms need; a dev-dependency only.
+
+pub mod gguf;

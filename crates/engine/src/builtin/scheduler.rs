@@ -32,13 +32,14 @@ const EVENTS_A_TOKEN: usize = 3;
 /// One accepted chat.
 #[derive(Debug)]
 pub(super) struct Job {
+    /// Its place among the accepted. It is given back, being first, before the producer tells its
+    /// reader that the work has stopped.
+    pub(super) _permit: OwnedSemaphorePermit,
     pub(super) prompt: Vec<u32>,
     pub(super) sampler: Sampler,
     pub(super) text: TextStream,
     pub(super) max_tokens: u64,
     pub(super) producer: Producer,
-    /// Its place among the accepted; free again when the job is dropped.
-    pub(super) _permit: OwnedSemaphorePermit,
 }
 
 /// How long answers took lately, from which a refusal says when to come again.
