@@ -5,12 +5,17 @@
 //! tokens truly, also when it is cancelled.
 
 mod builtin;
+mod cache;
+pub mod catalogue;
+mod digest;
 mod engine;
 mod error;
 mod generation;
+mod http;
 mod scripted;
 
 pub use builtin::{Builtin, BuiltinConfig, ModelFault, SamplingDefaults};
+pub use cache::{Cache, CacheError};
 pub use engine::{Engine, ServedModel};
 pub use error::{EngineError, TemplateFault};
 pub use generation::{Event, FinishReason, Generation, Usage};
