@@ -21,7 +21,8 @@ esac
 # npm keeps its downloads outside the clone and checks each by the digest in the lock file.
 installed=node_modules/.installed-lock.json
 if ! cmp -s package-lock.json "$installed"; then
-  npm ci --ignore-scripts --prefer-offline --no-audit --no-fund --loglevel error || die "npm ci failed"
+  npm ci --ignore-scripts --prefer-offline --no-audit --no-fund --loglevel error ||
+    die "npm ci failed"
   cp package-lock.json "$installed"
 fi
 

@@ -462,8 +462,8 @@ contract Escrow is IEscrow, EIP712, Multicall, ReentrancyGuardTransient {
         }
     }
 
-    /// @dev A refund while a withdrawal is pending counts towards it, so that the payer does not get
-    /// the same amount back twice and leave less than was agreed.
+    /// @dev A refund while a withdrawal is pending counts towards it: the payer asked for that
+    /// amount back, and the rest stays for the receiver.
     function _refund(bytes32 channelId, ChannelConfig calldata config, uint128 amount) private {
         if (amount == 0) revert Escrow_AmountZero(channelId);
         refundNonce[channelId] += 1;
@@ -484,8 +484,8 @@ contract Escrow is IEscrow, EIP712, Multicall, ReentrancyGuardTransient {
         emit Refunded(channelId, msg.sender, amount);
     }
 
-    /// @dev Pays the payer at most `amount` of what is unclaimed. When nothing unclaimed is left the
-    /// channel closes for good: its vouchers are public, so a later deposit would only meet old
+    /// @dev Pays the payer at most `amount` of what is unclaimed. When nothing unclaimed is left
+    /// the channel closes for good: its vouchers are public, so a later deposit would only meet old
     /// claims. The record stays, and with it the total that old claims cannot exceed.
     function _payBack(bytes32 channelId, ChannelConfig calldata config, uint128 amount)
         private

@@ -6,8 +6,8 @@ import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20P
 import {ERC3009} from "@openzeppelin/contracts/token/ERC20/extensions/draft-ERC3009.sol";
 
 /// @title Token of development networks
-/// @notice An ERC-20 with EIP-2612 permits and EIP-3009 authorizations. Everybody may mint, so it is
-/// worth nothing: never deploy it where its units are taken for money.
+/// @notice An ERC-20 with EIP-2612 permits and EIP-3009 authorizations. Everybody may mint, so it
+/// is worth nothing: never deploy it where its units are taken for money.
 /// EIP-712 domain: name "Subrosa Test Token", version "1".
 contract TestToken is ERC20Permit, ERC3009 {
     constructor() ERC20("Subrosa Test Token", "SRT") ERC20Permit("Subrosa Test Token") {}

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Lets forge drive the WebAssembly solc of npm: answers `--version` and `--standard-json` as the native
-// compiler does. npm's own `solcjs` refuses the path options that forge passes.
+// Lets forge drive the WebAssembly solc of npm: answers `--version` and `--standard-json` as the
+// native compiler does. npm's own `solcjs` refuses the path options that forge passes.
 "use strict";
 
 const fs = require("node:fs");

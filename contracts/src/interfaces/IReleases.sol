@@ -4,8 +4,8 @@ pragma solidity 0.8.37;
 /// @title Releases
 /// @notice The list of image measurements and model digests that clients accept. A digest is listed
 /// by k of n publishers, becomes active after a delay in which anybody can look, and can be revoked
-/// by any one publisher at once and for good. Nothing is ever taken off the list, and the publishers
-/// never change: another set is another contract, named by another network file.
+/// by any one publisher at once and for good. Nothing is ever taken off the list, and the
+/// publishers never change: another set is another contract, named by another network file.
 interface IReleases {
     /// @notice What a digest stands for.
     enum Kind {
