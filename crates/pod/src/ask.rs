@@ -90,7 +90,8 @@ fn answer(
         inside::converse(&core, inner, outlet).await;
         drop(place);
     });
-    let mut response = Response::new(Body::from_stream(poll_fn(move |task| chunks.poll_recv(task))));
+    let mut response =
+        Response::new(Body::from_stream(poll_fn(move |task| chunks.poll_recv(task))));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE_RESPONSE));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -131,8 +132,12 @@ impl Refusal {
 
     fn status(&self) -> StatusCode {
         match self {
-            Refusal::Busy | Refusal::Open(OpenRefusal::GuardFull) => StatusCode::SERVICE_UNAVAILABLE,
-            Refusal::TooLarge | Refusal::Open(OpenRefusal::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::Busy | Refusal::Open(OpenRefusal::GuardFull) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Refusal::TooLarge | Refusal::Open(OpenRefusal::TooLarge) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             Refusal::Broken | Refusal::Open(_) => StatusCode::BAD_REQUEST,
             Refusal::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Refusal::Slow => StatusCode::REQUEST_TIMEOUT,

@@ -3,8 +3,8 @@
 use std::sync::{Mutex, MutexGuard};
 
 use subrosa_channel::payee::{
-    Admitted, Charge, ChargeError, Checked, Claimable, Decision, Inconsistent, Ledger, Ledgers, Metered,
-    Moment, Record, Refusal, Run,
+    Admitted, Charge, ChargeError, Checked, Claimable, Decision, Inconsistent, Ledger, Ledgers,
+    Metered, Moment, Record, Refusal, Run,
 };
 use subrosa_protocol::{
     Account, Amount, ChannelConfig, Domain, Offer, Receipt, SecretKey, Signed, Timestamp, Voucher,
@@ -199,7 +199,9 @@ pub enum BookError {
     #[error(transparent)]
     Charge(#[from] ChargeError),
     /// The rows contradict each other.
-    #[error("the ledger contradicts itself ({0}); restore the state folder from its last good copy")]
+    #[error(
+        "the ledger contradicts itself ({0}); restore the state folder from its last good copy"
+    )]
     Inconsistent(#[from] Inconsistent),
     /// The disk does not take it, or does not give it back.
     #[error(transparent)]

@@ -53,8 +53,8 @@ enum Taken {
 impl<'a> Question<'a> {
     fn read(core: &'a Arc<Core>, inner: &'a InnerRequest) -> Result<Question<'a>, Reply> {
         let limits = Limits { body_bytes_max: REQUEST_CLASS_MAX, ..Limits::default() };
-        let request =
-            ChatRequest::parse(&inner.body, &limits).map_err(|fault| replies::bad_request(&fault))?;
+        let request = ChatRequest::parse(&inner.body, &limits)
+            .map_err(|fault| replies::bad_request(&fault))?;
         let model = core.engine.model(request.model()).ok_or_else(|| {
             let message = "this pod does not serve that model; GET /v1/models lists what it serves";
             replies::error(404, "invalid_request_error", "model_not_found", message)
@@ -78,7 +78,12 @@ impl<'a> Question<'a> {
         let chain = match self.config() {
             Some(config) => self.core.world.channel(&config).await.map_err(|fault| {
                 tracing::warn!(error = %fault, "the chain could not be asked about a channel");
-                replies::retry_later(503, "chain_unreachable", "the pod cannot see the chain now", 2)
+                replies::retry_later(
+                    503,
+                    "chain_unreachable",
+                    "the pod cannot see the chain now",
+                    2,
+                )
             })?,
             None => None,
         };
@@ -115,7 +120,8 @@ impl<'a> Question<'a> {
     }
 
     fn payment_missing(&self) -> Reply {
-        let message = "this pod answers against a signed order; run `subrosa gateway`, which makes one";
+        let message =
+            "this pod answers against a signed order; run `subrosa gateway`, which makes one";
         let offer = self.core.offer.current();
         payment::missing(message, &self.context(offer.unverified()))
     }
@@ -173,7 +179,9 @@ impl<'a> Question<'a> {
         let started = self.core.engine.chat(self.model, &self.request, max_tokens);
         let (order, started): (_, Result<Generation, _>) = tokio::join!(order.durable(), started);
         match (order, started) {
-            (Ok(order), Ok(generation)) => Telling::new(self, run).tell(generation, order, outlet).await,
+            (Ok(order), Ok(generation)) => {
+                Telling::new(self, run).tell(generation, order, outlet).await
+            }
             (Ok(_), Err(fault)) => {
                 tracing::info!(error = %fault, "the engine refused a request");
                 self.give_up(run, outlet, replies::engine_refused(&fault)).await;
@@ -218,5 +226,10 @@ impl<'a> Question<'a> {
 
 /// The reply when the disk takes nothing any more.
 fn ledger_stopped() -> Reply {
-    replies::retry_later(503, "ledger_stopped", "this pod cannot write its ledger; choose another", 30)
+    replies::retry_later(
+        503,
+        "ledger_stopped",
+        "this pod cannot write its ledger; choose another",
+        30,
+    )
 }

@@ -254,7 +254,9 @@ mod tests {
     fn the_example_is_a_configuration() {
         let config = PodConfig::parse(PodConfig::example()).unwrap();
         assert_eq!(config.name, "first");
-        assert!(matches!(config.backend, BackendConfig::Builtin { ref model, .. } if model == "smollm2"));
+        assert!(
+            matches!(config.backend, BackendConfig::Builtin { ref model, .. } if model == "smollm2")
+        );
     }
 
     #[test]

@@ -62,7 +62,9 @@ impl EvidenceDesk {
 
     /// Evidence that answers a verifier's own nonce.
     pub(crate) async fn answer(&self, verifier: B256) -> Result<Bytes, EvidenceError> {
-        self.bucket.take().map_err(|wait| EvidenceError::TooMany { retry_after_s: wait.as_secs() + 1 })?;
+        self.bucket
+            .take()
+            .map_err(|wait| EvidenceError::TooMany { retry_after_s: wait.as_secs() + 1 })?;
         self.make(verifier).await
     }
 

@@ -61,7 +61,8 @@ fn model(core: &Core, name: &str) -> Reply {
 /// A receipt of the caller's own account, by order or by number.
 async fn receipt(core: &Core, inner: &InnerRequest) -> Reply {
     let Some(query) = Query::parse(&inner.path) else {
-        let message = "give order=0x and 64 lower-case hex digits, or seq= and a number, and nothing else";
+        let message =
+            "give order=0x and 64 lower-case hex digits, or seq= and a number, and nothing else";
         return error(400, "invalid_request_error", "bad_query", message);
     };
     let account = match owner(core, inner) {
@@ -102,7 +103,9 @@ fn signature(core: &Core, inner: &InnerRequest, chat: &str) -> Reply {
                 "signature_kind": "provider_tee",
             }),
         ),
-        None => not_found("no_such_chat", "there is no such answer, or it is older than 20 minutes"),
+        None => {
+            not_found("no_such_chat", "there is no such answer, or it is older than 20 minutes")
+        }
     }
 }
 

@@ -131,7 +131,8 @@ mod tests {
     #[test]
     fn a_key_config_lives_no_longer_than_the_protocol_allows() {
         let config = desk().config();
-        let config = config.verify(&Domain::default(), SecretKey::from_bytes(&[1; 32]).unwrap().address());
+        let config =
+            config.verify(&Domain::default(), SecretKey::from_bytes(&[1; 32]).unwrap().address());
         let config = config.unwrap();
         assert_eq!(config.not_after.since(config.not_before), KEY_CONFIG_LIFE_MAX);
     }

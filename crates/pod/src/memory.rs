@@ -63,7 +63,9 @@ impl Memory {
     }
 
     pub(crate) fn keep_signature(&self, chat: String, signature: ChatSignature) {
-        let bytes = chat.len() + signature.text.len() + signature.signature.len()
+        let bytes = chat.len()
+            + signature.text.len()
+            + signature.signature.len()
             + size_of::<ChatSignature>();
         lock(&self.signatures).put(chat, signature, bytes);
     }
@@ -159,7 +161,10 @@ mod tests {
             shelf.put(key, "text", 40);
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        assert_eq!((shelf.get(&1), shelf.get(&2), shelf.get(&3)), (None, Some("text"), Some("text")));
+        assert_eq!(
+            (shelf.get(&1), shelf.get(&2), shelf.get(&3)),
+            (None, Some("text"), Some("text"))
+        );
         shelf.put(2, "anew", 50);
         assert_eq!((shelf.bytes, shelf.get(&2)), (90, Some("anew")));
     }

@@ -46,10 +46,8 @@ impl OfferDesk {
         now: Timestamp,
     ) -> (OfferDesk, bool) {
         let address = signer.address();
-        let ours: Vec<Signed<Offer>> = kept
-            .into_iter()
-            .filter(|offer| offer.verify(&plan.domain, address).is_ok())
-            .collect();
+        let ours: Vec<Signed<Offer>> =
+            kept.into_iter().filter(|offer| offer.verify(&plan.domain, address).is_ok()).collect();
         let found = ours.iter().find(|offer| plan.is_current(offer.unverified(), address, now));
         let (current, is_new) = match found {
             Some(offer) => (offer.clone(), false),

@@ -14,7 +14,11 @@ pub(crate) const ROOM: Room = Room {
 };
 
 /// Keeps an offer.
-pub(crate) fn keep(db: &Connection, digest: B256, offer: &Signed<Offer>) -> rusqlite::Result<usize> {
+pub(crate) fn keep(
+    db: &Connection,
+    digest: B256,
+    offer: &Signed<Offer>,
+) -> rusqlite::Result<usize> {
     db.execute(
         "INSERT OR IGNORE INTO pod_offers (digest, expires, signed) VALUES (?1, ?2, ?3)",
         params![digest.as_slice(), seconds(offer.unverified().expires), offer.to_bytes()],

@@ -155,7 +155,9 @@ mod tests {
     fn a_nonce_has_one_spelling() {
         let good = "ab".repeat(32);
         let read = |query: &str| nonce_of(Some(query));
-        assert!(matches!(read(&format!("nonce={good}")), Ok(Some(nonce)) if nonce == B256::repeat_byte(0xab)));
+        assert!(
+            matches!(read(&format!("nonce={good}")), Ok(Some(nonce)) if nonce == B256::repeat_byte(0xab))
+        );
         assert!(matches!(nonce_of(None), Ok(None)));
         for wrong in [
             format!("nonce={}", good.to_uppercase()),

@@ -94,7 +94,11 @@ impl Pod {
             payee: config.payee,
             withdraw_delay: config.withdraw_delay,
             workload: workload_digest,
-            models: engine.models().iter().map(|model| model_offer(model, config.price())).collect(),
+            models: engine
+                .models()
+                .iter()
+                .map(|model| model_offer(model, config.price()))
+                .collect(),
             weeks: config.offer_weeks,
             allow_list: config.allow_list.clone(),
         };
@@ -174,7 +178,10 @@ impl Pod {
     }
 
     /// Runs a task of the pod until the pod stops.
-    fn background<F: Future<Output = ()> + Send + 'static>(&self, task: impl FnOnce(Arc<Core>) -> F) {
+    fn background<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        task: impl FnOnce(Arc<Core>) -> F,
+    ) {
         let task = task(Arc::clone(&self.core));
         let stop = self.stop.clone();
         self.background.spawn(async move {

@@ -48,7 +48,9 @@ pub(crate) fn engine_refused(fault: &EngineError) -> Reply {
             retry_later(503, "backend_failed", "the model server failed; try again", 2)
         }
         EngineError::PromptTooLong { .. } => invalid("context_length_exceeded"),
-        EngineError::UnknownModel { .. } => error(404, "invalid_request_error", "model_not_found", &message),
+        EngineError::UnknownModel { .. } => {
+            error(404, "invalid_request_error", "model_not_found", &message)
+        }
         EngineError::UnsupportedMember { .. } => invalid("unsupported_member"),
         EngineError::InvalidMember { .. } => invalid("invalid_member"),
         EngineError::MaxTokens { .. } => invalid("max_tokens_out_of_range"),

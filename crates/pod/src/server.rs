@@ -9,9 +9,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use http_body_util::BodyExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -149,10 +149,12 @@ async fn serve(stream: TcpStream, tls: TlsAcceptor, router: Router, stop: Cancel
             async move {
                 let response = router.oneshot(request.map(Body::new)).await;
                 response.map(|response| {
-                    response.map(|body| Body::new(body.map_frame(move |frame| {
-                        let _busy = &busy;
-                        frame
-                    })))
+                    response.map(|body| {
+                        Body::new(body.map_frame(move |frame| {
+                            let _busy = &busy;
+                            frame
+                        }))
+                    })
                 })
             }
         })

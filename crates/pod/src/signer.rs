@@ -156,10 +156,7 @@ mod tests {
         let path = folder.path().join("signer.key");
         Signer::open(&path, NOW).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(
-            Signer::open(&path, NOW),
-            Err(SignerError::Exposed { mode: 0o640, .. })
-        ));
+        assert!(matches!(Signer::open(&path, NOW), Err(SignerError::Exposed { mode: 0o640, .. })));
     }
 
     #[test]

@@ -147,7 +147,8 @@ impl<'a> Telling<'a> {
         match end {
             End::Cancelled => {}
             End::Failed(_) => {
-                let message = "the model server failed in the middle of the answer; it is not whole";
+                let message =
+                    "the model server failed in the middle of the answer; it is not whole";
                 let chunk = sse::encode(&ErrorBody::new("server_error", "backend_failed", message));
                 self.push(way, chunk).await;
             }

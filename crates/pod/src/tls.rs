@@ -24,7 +24,8 @@ impl TlsIdentity {
     /// Draws a key that lives as long as the process and never touches a disk.
     pub(crate) fn generate() -> Result<TlsIdentity, TlsError> {
         let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new([CERTIFICATE_NAME.to_owned()])?.self_signed(&key)?;
+        let certificate =
+            CertificateParams::new([CERTIFICATE_NAME.to_owned()])?.self_signed(&key)?;
         let spki = sha256(&key.subject_public_key_info());
         let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let mut server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))

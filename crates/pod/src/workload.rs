@@ -1,8 +1,8 @@
 //! The workload document: what runs here, as evidence binds it (spec/pod.md 3).
 
 use subrosa_engine::{Engine, ServedModel};
-use subrosa_protocol::workload::{Backend, BackendKind, Exit, Setting, WorkloadModel};
 use subrosa_protocol::Workload;
+use subrosa_protocol::workload::{Backend, BackendKind, Exit, Setting, WorkloadModel};
 
 use crate::config::{AttesterConfig, BackendConfig, PodConfig};
 
@@ -36,10 +36,9 @@ fn model(served: &ServedModel) -> WorkloadModel {
         .iter()
         .map(|(name, value)| Setting { name: name.clone(), value: text(value) })
         .collect();
-    for (name, value) in [
-        ("context_tokens", served.context_tokens),
-        ("output_tokens_max", served.output_tokens_max),
-    ] {
+    for (name, value) in
+        [("context_tokens", served.context_tokens), ("output_tokens_max", served.output_tokens_max)]
+    {
         if !served.settings.contains_key(name) {
             settings.push(Setting { name: name.to_owned(), value: value.to_string() });
         }
@@ -75,8 +74,11 @@ mod tests {
             assert_eq!(backend_outside(&ollama(inside)), None, "{inside}");
         }
         for outside in [
-            "http://10.0.0.7:11434", "http://localhost.example:1", "http://user@host:1",
-            "http://127.0.0.1.example", "http://127.0.0.1@host",
+            "http://10.0.0.7:11434",
+            "http://localhost.example:1",
+            "http://user@host:1",
+            "http://127.0.0.1.example",
+            "http://127.0.0.1@host",
         ] {
             assert_eq!(backend_outside(&ollama(outside)).as_deref(), Some(outside));
         }

@@ -27,7 +27,10 @@ impl World {
     }
 
     /// A channel as the chain has it, at most 30 s old; `None` where it is not there.
-    pub(crate) async fn channel(&self, config: &ChannelConfig) -> Result<Option<ChainView>, WorldError> {
+    pub(crate) async fn channel(
+        &self,
+        config: &ChannelConfig,
+    ) -> Result<Option<ChainView>, WorldError> {
         let _ = config;
         match self {
             World::Chainless => Ok(None),

@@ -4,42 +4,28 @@ mod support;
 
 use serde_json::json;
 use subrosa_api::sse;
-use subrosa_pod::Pod;
-use subrosa_protocol::{Amount, Outcome, SecretKey};
+use subrosa_protocol::{Amount, Outcome};
 use subrosa_seal::{Pacing, Tick};
-use subrosa_verifier::Releases;
-use support::{Ask, Caller, Home, MODEL, TOKENS, friend, stranger};
-
-async fn meet(home: &Home, pod: &Pod, key: SecretKey) -> Caller {
-    let pinned = home.network().pinned;
-    let releases = Releases { measurements: pinned.measurements, models: pinned.models };
-    Caller::meet(pod.local_addr(), releases, key).await
-}
-
-fn question() -> Ask {
-    let messages = json!([{"role": "user", "content": "What is the answer?"}]);
-    Ask::chat(json!({"model": MODEL, "messages": messages, "max_tokens": 16}))
-}
-
-fn streamed() -> Ask {
-    let messages = json!([{"role": "user", "content": "What is the answer?"}]);
-    Ask::chat(json!({
-        "model": MODEL, "messages": messages, "max_tokens": 16, "stream": true,
-        "stream_options": {"include_usage": true},
-    }))
-}
+use subrosa_session::receipts::Query;
+use support::{Ask, Home, MODEL, TOKENS, friend, question, stranger, streamed};
 
 #[tokio::test]
 async fn a_whole_answer_comes_with_a_receipt_that_its_payer_believes() {
     let home = Home::new();
     let pod = home.start().await;
-    let mut caller = meet(&home, &pod, friend()).await;
+    let mut caller = home.meet(&pod, friend()).await;
     let ask = question();
     let answer = caller.ask(&ask).await;
     assert_eq!((answer.status, answer.text()), (200, TOKENS.concat()));
-    assert_eq!(answer.json()["usage"], json!({"prompt_tokens": 4, "completion_tokens": 4, "total_tokens": 8}));
+    assert_eq!(
+        answer.json()["usage"],
+        json!({"prompt_tokens": 4, "completion_tokens": 4, "total_tokens": 8})
+    );
     let receipt = caller.accept(&ask, &answer);
-    assert_eq!((receipt.seq, receipt.outcome, receipt.charged), (1, Outcome::Complete, Amount::ZERO));
+    assert_eq!(
+        (receipt.seq, receipt.outcome, receipt.charged),
+        (1, Outcome::Complete, Amount::ZERO)
+    );
     assert_eq!((receipt.input_tokens, receipt.output_tokens), (4, 4));
     assert_eq!(answer.header("x-total-tokens-used").as_deref(), Some("8"));
     pod.shutdown().await;
@@ -49,7 +35,7 @@ async fn a_whole_answer_comes_with_a_receipt_that_its_payer_believes() {
 async fn a_stream_ends_with_its_receipt_in_the_trailers() {
     let home = Home::new();
     let pod = home.start().await;
-    let mut caller = meet(&home, &pod, friend()).await;
+    let mut caller = home.meet(&pod, friend()).await;
     for pacing in [Pacing::Off, Pacing::Plain, Pacing::Ticks(Tick::from_ms(5).unwrap())] {
         caller.pacing = pacing;
         let ask = streamed();
@@ -69,7 +55,7 @@ async fn a_stream_ends_with_its_receipt_in_the_trailers() {
 async fn an_answer_cut_at_max_tokens_says_so() {
     let home = Home::new();
     let pod = home.start().await;
-    let mut caller = meet(&home, &pod, friend()).await;
+    let mut caller = home.meet(&pod, friend()).await;
     let messages = json!([{"role": "user", "content": "x"}]);
     let ask = Ask::chat(json!({"model": MODEL, "messages": messages, "max_tokens": 2}));
     let answer = caller.ask(&ask).await;
@@ -83,7 +69,7 @@ async fn an_answer_cut_at_max_tokens_says_so() {
 async fn a_retry_gets_the_same_bytes_and_after_a_restart_one_free_second_run() {
     let home = Home::new();
     let pod = home.start().await;
-    let mut caller = meet(&home, &pod, friend()).await;
+    let mut caller = home.meet(&pod, friend()).await;
     let ask = question();
     let first = caller.ask(&ask).await;
     let retried = caller.ask(&ask).await;
@@ -93,7 +79,7 @@ async fn a_retry_gets_the_same_bytes_and_after_a_restart_one_free_second_run() {
     pod.shutdown().await;
 
     let pod = home.start().await;
-    let mut again = meet(&home, &pod, friend()).await;
+    let mut again = home.meet(&pod, friend()).await;
     assert_eq!(again.offer.to_bytes(), caller.offer.to_bytes());
     let rerun = again.ask(&ask).await;
     let receipt = rerun.receipt();
@@ -102,7 +88,7 @@ async fn a_retry_gets_the_same_bytes_and_after_a_restart_one_free_second_run() {
     pod.shutdown().await;
 
     let pod = home.start().await;
-    let mut third = meet(&home, &pod, friend()).await;
+    let mut third = home.meet(&pod, friend()).await;
     let refused = third.ask(&ask).await;
     assert_eq!((refused.status, refused.code()), (409, "answered_already".into()));
     pod.shutdown().await;
@@ -112,10 +98,10 @@ async fn a_retry_gets_the_same_bytes_and_after_a_restart_one_free_second_run() {
 async fn an_order_id_stands_for_one_request_only() {
     let home = Home::new();
     let pod = home.start().await;
-    let mut caller = meet(&home, &pod, friend()).await;
+    let mut caller = home.meet(&pod, friend()).await;
     let ask = question();
     caller.ask(&ask).await;
-    let mut other = meet(&home, &pod, friend()).await;
+    let mut other = home.meet(&pod, friend()).await;
     let refused = other.ask(&Ask { id: ask.id, ..question() }).await;
     assert_eq!((refused.status, refused.code()), (409, "order_id_used".into()));
     pod.shutdown().await;
@@ -125,13 +111,13 @@ async fn an_order_id_stands_for_one_request_only() {
 async fn without_a_good_order_the_answer_is_402_inside_the_seal() {
     let home = Home::new();
     let pod = home.start().await;
-    let friend = meet(&home, &pod, friend()).await;
+    let friend = home.meet(&pod, friend()).await;
     let ask = question();
     let refused = friend.send(&ask, friend.bare(&ask)).await;
     assert_eq!((refused.status, refused.code()), (402, "missing_order".into()));
     assert!(refused.header("payment-required").is_some());
 
-    let mut stranger = meet(&home, &pod, stranger()).await;
+    let mut stranger = home.meet(&pod, stranger()).await;
     let refused = stranger.ask(&ask).await;
     assert_eq!(refused.status, 402);
 
@@ -146,16 +132,26 @@ async fn without_a_good_order_the_answer_is_402_inside_the_seal() {
 async fn models_are_listed_and_foreign_requests_refused_by_name() {
     let home = Home::new();
     let pod = home.start().await;
-    let mut caller = meet(&home, &pod, friend()).await;
+    let mut caller = home.meet(&pod, friend()).await;
     let list = caller.send(&Ask::get("/v1/models"), caller.bare(&Ask::get("/v1/models"))).await;
     assert_eq!(list.json()["data"][0]["id"], MODEL);
     for (ask, status, code) in [
         (Ask::get("/v1/models/nobody"), 404, "model_not_found"),
         (Ask::get("/v1/embeddings"), 404, "not_found"),
-        (Ask::chat(json!({"model": "nobody", "messages": [{"role": "user", "content": "x"}]})), 404, "model_not_found"),
+        (
+            Ask::chat(json!({"model": "nobody", "messages": [{"role": "user", "content": "x"}]})),
+            404,
+            "model_not_found",
+        ),
         (Ask::chat(json!({"model": MODEL, "messages": []})), 400, "empty"),
         (Ask::new("POST", "/v1/chat/completions", b"{".to_vec()), 400, "not_json"),
-        (Ask::chat(json!({"model": MODEL, "max_tokens": 70_000, "messages": [{"role": "user", "content": "x"}]})), 400, "max_tokens_out_of_range"),
+        (
+            Ask::chat(
+                json!({"model": MODEL, "max_tokens": 70_000, "messages": [{"role": "user", "content": "x"}]}),
+            ),
+            400,
+            "max_tokens_out_of_range",
+        ),
     ] {
         let refused = caller.ask(&ask).await;
         assert_eq!((refused.status, refused.code().as_str()), (status, code), "{}", ask.path);
@@ -167,11 +163,11 @@ async fn models_are_listed_and_foreign_requests_refused_by_name() {
 async fn receipts_and_signatures_are_given_to_their_account_alone() {
     let home = Home::new();
     let pod = home.start().await;
-    let mut caller = meet(&home, &pod, friend()).await;
+    let mut caller = home.meet(&pod, friend()).await;
     let ask = question();
     let answer = caller.ask(&ask).await;
     let receipt = answer.receipt();
-    let by_order = format!("/subrosa/v1/receipts?order={}", hex::encode(ask.id.0));
+    let by_order = Query::Order(ask.id).path();
     for path in [by_order.as_str(), "/subrosa/v1/receipts?seq=1"] {
         let found = caller.ask(&Ask::get(path)).await;
         assert_eq!(found.json()["receipt"], receipt.to_base64());
@@ -187,7 +183,7 @@ async fn receipts_and_signatures_are_given_to_their_account_alone() {
     assert_eq!(signature["text"], text);
     assert_eq!(recover(&text, signature["signature"].as_str().unwrap()), pod.signer());
 
-    let mut stranger = meet(&home, &pod, stranger()).await;
+    let mut stranger = home.meet(&pod, stranger()).await;
     for path in [by_order, path] {
         assert_eq!(stranger.ask(&Ask::get(&path)).await.status, 402, "{path}");
         let ask = Ask::get(path);
@@ -201,14 +197,17 @@ fn recover(text: &str, signature: &str) -> subrosa_protocol::Address {
     let message = format!("\x19Ethereum Signed Message:\n{}{text}", text.len());
     let digest = subrosa_protocol::keccak256(message.as_bytes());
     let bytes = hex::decode(signature.strip_prefix("0x").unwrap()).unwrap();
-    alloy_primitives::Signature::from_raw(&bytes).unwrap().recover_address_from_prehash(&digest).unwrap()
+    alloy_primitives::Signature::from_raw(&bytes)
+        .unwrap()
+        .recover_address_from_prehash(&digest)
+        .unwrap()
 }
 
 #[tokio::test]
 async fn the_same_sealed_bytes_are_answered_once() {
     let home = Home::new();
     let pod = home.start().await;
-    let mut caller = meet(&home, &pod, friend()).await;
+    let mut caller = home.meet(&pod, friend()).await;
     let ask = question();
     let envelope = caller.envelope(&ask);
     let (sealed, opener) = caller.seal(&ask, envelope);
@@ -224,7 +223,7 @@ async fn the_same_sealed_bytes_are_answered_once() {
 async fn a_key_that_is_not_the_pods_is_answered_by_the_problem_of_rfc_9458() {
     let home = Home::new();
     let pod = home.start().await;
-    let mut caller = meet(&home, &pod, friend()).await;
+    let mut caller = home.meet(&pod, friend()).await;
     caller.keys = subrosa_seal::KeyRing::new(support::caller::now()).config_list().to_vec();
     let ask = question();
     let envelope = caller.envelope(&ask);
@@ -235,4 +234,3 @@ async fn a_key_that_is_not_the_pods_is_answered_by_the_problem_of_rfc_9458() {
     assert_eq!(problem["type"], subrosa_seal::PROBLEM_TYPE_KEY);
     pod.shutdown().await;
 }
-

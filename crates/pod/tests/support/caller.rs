@@ -13,9 +13,7 @@ use subrosa_seal::{
     Envelope, Fields, InnerRequest, MEDIA_TYPE_REQUEST, Pacing, RequestSealer, ResponseEvent,
     ResponseOpener, field,
 };
-use subrosa_verifier::{
-    AttestedOffer, Evidence, Freshness, Policy, Releases, verify,
-};
+use subrosa_verifier::{AttestedOffer, Evidence, Freshness, Policy, Releases, verify};
 
 use super::http;
 
@@ -101,7 +99,8 @@ impl Answer {
     }
 
     pub fn receipt(&self) -> Signed<Receipt> {
-        Signed::from_base64(&self.header("subrosa-receipt").expect("an answer has a receipt")).unwrap()
+        Signed::from_base64(&self.header("subrosa-receipt").expect("an answer has a receipt"))
+            .unwrap()
     }
 
     pub fn hash(&self, salt: &[u8; 32]) -> B256 {
@@ -121,11 +120,13 @@ impl Caller {
         let domain = Domain::default();
         let nonce = B256::from(rand::random::<[u8; 32]>());
         let query = format!("nonce={}", hex::encode(nonce));
-        let evidence = http.get(format!("{base}/subrosa/v1/evidence?{query}")).send().await.unwrap();
+        let evidence =
+            http.get(format!("{base}/subrosa/v1/evidence?{query}")).send().await.unwrap();
         let evidence = Evidence::parse(&evidence.bytes().await.unwrap()).unwrap();
         let freshness = Freshness { nonce: Some(nonce), chain: None };
         let attested = verify(&evidence, &Policy::simulated(releases), &freshness, now()).unwrap();
-        let keys: serde_json::Value = get_json(&http, &format!("{base}/subrosa/v1/keys?{query}")).await;
+        let keys: serde_json::Value =
+            get_json(&http, &format!("{base}/subrosa/v1/keys?{query}")).await;
         let config = signed::<KeyConfig>(&keys["key_config"]);
         let liveness = signed::<Liveness>(&keys["liveness"]);
         let keys = attested.check_key_config(&config, &liveness, &nonce, &domain, now()).unwrap();

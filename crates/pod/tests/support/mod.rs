@@ -5,13 +5,16 @@
 pub mod caller;
 pub mod http;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde_json::json;
 use subrosa_attester::{Attester, Simulator};
 use subrosa_chain::Network;
 use subrosa_engine::{Engine, Script, Scripted};
 use subrosa_pod::{Deps, Pod, PodConfig, StepHook};
 use subrosa_protocol::{Address, B256, SecretKey};
+use subrosa_verifier::Releases;
 use tempfile::TempDir;
 
 pub use caller::{Ask, Caller};
@@ -113,4 +116,29 @@ impl Home {
     pub async fn start(&self) -> Pod {
         Pod::bind(self.config(), self.deps()).await.unwrap()
     }
+
+    pub async fn meet(&self, pod: &Pod, key: SecretKey) -> Caller {
+        self.meet_at(pod.local_addr(), key).await
+    }
+
+    pub async fn meet_at(&self, address: SocketAddr, key: SecretKey) -> Caller {
+        let pinned = self.network().pinned;
+        let releases = Releases { measurements: pinned.measurements, models: pinned.models };
+        Caller::meet(address, releases, key).await
+    }
+}
+
+/// A question for a whole answer.
+pub fn question() -> Ask {
+    let messages = json!([{"role": "user", "content": "What is the answer?"}]);
+    Ask::chat(json!({"model": MODEL, "messages": messages, "max_tokens": 1_000}))
+}
+
+/// A question for a stream.
+pub fn streamed() -> Ask {
+    let messages = json!([{"role": "user", "content": "What is the answer?"}]);
+    Ask::chat(json!({
+        "model": MODEL, "messages": messages, "max_tokens": 1_000, "stream": true,
+        "stream_options": {"include_usage": true},
+    }))
 }
