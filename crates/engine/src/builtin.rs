@@ -7,6 +7,8 @@ mod attention;
 mod decoder;
 mod fault;
 mod gguf;
+#[cfg(test)]
+mod known;
 mod layer;
 mod math;
 mod matrix;
@@ -37,6 +39,8 @@ use self::scheduler::{Job, Pace, Scheduler};
 use self::template::{ChatTemplate, Turn};
 use self::text::TextStream;
 use self::tokenizer::Tokenizer;
+use crate::cache::Cache;
+use crate::catalogue::{Entry, weights_manifest};
 use crate::engine::{check_max_tokens, sha256};
 use crate::{EngineError, Generation, ServedModel, TemplateFault, generation};
 
@@ -58,6 +62,8 @@ pub struct BuiltinConfig {
     pub name: String,
     /// The GGUF file.
     pub path: PathBuf,
+    /// The file's name in the manifest; `None` takes that of `path`. A cache names files otherwise.
+    pub weights_name: Option<String>,
     /// The SHA-256 that the file must have; `None` takes what is there.
     pub sha256: Option<B256>,
     /// The most tokens of prompt and answer together; `None` takes the model's own context.
@@ -83,6 +89,7 @@ impl BuiltinConfig {
         BuiltinConfig {
             name: name.into(),
             path: path.into(),
+            weights_name: None,
             sha256: None,
             context_tokens: None,
             output_tokens_max: 2048,
@@ -92,6 +99,17 @@ impl BuiltinConfig {
             sequences_max: 4,
             queue_max: 16,
         }
+    }
+
+    /// A model of the catalogue out of the cache, with the defaults of [`Self::new`]: its served
+    /// digest is then that of the catalogue. `None` where its weights are not one file.
+    pub fn from_catalogue(entry: &Entry, cache: &Cache) -> Option<Self> {
+        let weights = entry.weights()?;
+        Some(BuiltinConfig {
+            weights_name: Some(weights.path.clone()),
+            sha256: Some(weights.sha256),
+            ..BuiltinConfig::new(entry.name(), cache.model_file(&weights.sha256))
+        })
     }
 }
 
@@ -282,12 +300,9 @@ fn describe(
     size: u64,
 ) -> Result<ServedModel, ModelFault> {
     let file_name = config.path.file_name().and_then(|name| name.to_str()).unwrap_or("model.gguf");
-    let mut layers = vec![Layer {
-        role: "weights".into(),
-        path: file_name.into(),
-        size,
-        sha256: sha256_of_file,
-    }];
+    let weights_name = config.weights_name.as_deref().unwrap_or(file_name);
+    let weights = weights_manifest(weights_name, size, sha256_of_file)?;
+    let mut layers = weights.layers().to_vec();
     if let Some(system) = &config.system {
         bounded("the system prompt's bytes", system.len() as u64, 1, SYSTEM_BYTES_MAX as u64)?;
         layers.push(Layer {
