@@ -13,8 +13,9 @@ const EVENTS_WAITING_MAX: usize = 64;
 
 /// Tokens counted by the meter.
 ///
-/// `input_tokens` is the whole templated prompt. `output_tokens` counts every token that the model
-/// sampled, the end-of-turn token excepted, also when its text was cut away by a stop string.
+/// `input_tokens` counts the templated prompt as far as it was read, all of it once `Started` came.
+/// `output_tokens` counts every token that the model chose: the one that ends its turn too, as Ollama
+/// does, and those whose text a stop string cut away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Tokens of the prompt, after templating.

@@ -81,11 +81,11 @@ async fn answers_and_counts_every_token() {
 }
 
 #[tokio::test]
-async fn a_model_that_ends_at_once_answers_nothing_and_costs_no_output() {
+async fn the_token_that_ends_the_turn_is_counted_and_says_nothing() {
     let engine = engine_with(&TinyLlama::new(1).always_ending(), |_| {});
     let answer = ask(&engine, "hello", json!({"temperature": 0}), 12).await;
     assert_eq!((answer.text.as_str(), answer.reason), ("", FinishReason::Stop));
-    assert_eq!(answer.usage.output_tokens, 0);
+    assert_eq!(answer.usage.output_tokens, 1);
 }
 
 #[tokio::test]

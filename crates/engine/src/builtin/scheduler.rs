@@ -206,12 +206,12 @@ impl Scheduler {
             job.producer.send_now(Err(EngineError::Backend(reason)));
             return Next::Done;
         };
-        if self.tokenizer.is_end(token) {
-            return self.finish(sequence, FinishReason::Stop);
-        }
         sequence.output.push(token);
         let output_tokens = sequence.output.len() as u64;
         job.producer.count_output(output_tokens);
+        if self.tokenizer.is_end(token) {
+            return self.finish(sequence, FinishReason::Stop);
+        }
         let piece = job.text.push(self.tokenizer.bytes(token));
         if !piece.text.is_empty() {
             job.producer.send_now(Ok(Event::Text(piece.text)));
