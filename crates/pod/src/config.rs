@@ -40,6 +40,8 @@ pub struct PodConfig {
     pub salt: B256,
     /// The signer's key, mode 0600, on the guest's tmpfs: it outlives the process, not the boot.
     pub signer_file: PathBuf,
+    /// Where slips are written out every 10 s: on storage that outlives the guest.
+    pub slips_file: PathBuf,
     /// How many weeks an offer lasts, 1 to 13.
     pub offer_weeks: u64,
     /// The withdrawal delay that channels must have, in seconds.
@@ -104,7 +106,16 @@ pub enum BackendConfig {
         model: String,
     },
     /// Set answers, for tests and benches.
-    Scripted {},
+    Scripted {
+        /// The model's name.
+        model: String,
+        /// Every answer; each word is a token.
+        answer: String,
+        /// How long a prompt takes, in milliseconds.
+        prefill_ms: u64,
+        /// How long a token takes, in milliseconds.
+        per_token_ms: u64,
+    },
 }
 
 /// What tokens cost, in atomic token units per million.
@@ -165,7 +176,12 @@ impl PodConfig {
     }
 
     fn resolve(&mut self, folder: &Path) {
-        let mut paths = vec![&mut self.state_dir, &mut self.network, &mut self.signer_file];
+        let mut paths = vec![
+            &mut self.state_dir,
+            &mut self.network,
+            &mut self.signer_file,
+            &mut self.slips_file,
+        ];
         if let Some(operator) = &mut self.operator {
             paths.push(&mut operator.wallet);
             paths.extend(operator.passphrase_file.as_mut());

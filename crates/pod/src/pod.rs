@@ -1,6 +1,7 @@
 //! The pod as a whole: started in one order, stopped in another.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ use crate::start::StartError;
 use crate::steps::{StepHook, Steps};
 use crate::tls::TlsIdentity;
 use crate::world::World;
-use crate::{outside, workload};
+use crate::{outside, slips, workload};
 
 /// How often memory and ledger are looked through for what has lapsed.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -133,7 +134,7 @@ impl Pod {
         let address = server.address();
         let (stop, background) = (CancellationToken::new(), TaskTracker::new());
         let pod = Pod { core, server, address, simulated, stop, background };
-        pod.start_tasks();
+        pod.start_tasks(config.slips_file);
         tracing::info!(name = %config.name, %address, signer = %pod.signer(), "the pod is listening");
         Ok(pod)
     }
@@ -170,11 +171,15 @@ impl Pod {
         self.core.book.close().await;
     }
 
-    fn start_tasks(&self) {
+    fn start_tasks(&self, slips: PathBuf) {
         self.background(|core| async move { core.keys.keep_rotating().await });
         self.background(|core| async move { core.evidence.keep_fresh().await });
         self.background(|core| async move { sweep(&core).await });
         self.background(|core| async move { renew_offer(&core).await });
+        // Without a chain nobody pays, and there is nothing to claim.
+        if !self.core.domain.is_chainless() {
+            self.background(|core| async move { slips::keep_exporting(&core, &slips).await });
+        }
     }
 
     /// Runs a task of the pod until the pod stops.

@@ -3,9 +3,18 @@
 /// Why a pod does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The backend is not part of this program.
+    #[error("this program has no backend {backend}")]
+    BackendMissing {
+        /// The backend.
+        backend: &'static str,
+    },
     /// The ledger cannot be used.
     #[error(transparent)]
     Book(#[from] crate::book::BookError),
+    /// There is no folder that models are kept in.
+    #[error(transparent)]
+    Cache(#[from] subrosa_engine::CacheError),
     /// There is no evidence.
     #[error(transparent)]
     Evidence(#[from] crate::evidence::EvidenceError),
@@ -24,6 +33,17 @@ pub enum StartError {
     /// Simulated evidence on a network of real hardware.
     #[error("this network demands hardware, a simulated pod would be refused by everyone")]
     SimulatedOnHardware,
+    /// The model cannot be loaded.
+    #[error("the model {model} cannot be loaded: {fault}; run `subrosa models pull {model}`")]
+    Model {
+        /// The model's name.
+        model: String,
+        /// What is wrong with it.
+        fault: Box<subrosa_engine::ModelFault>,
+    },
+    /// The network file cannot be used.
+    #[error(transparent)]
+    Network(#[from] subrosa_chain::NetworkError),
     /// The state folder cannot be used.
     #[error(transparent)]
     Open(#[from] subrosa_store::OpenError),
@@ -33,4 +53,10 @@ pub enum StartError {
     /// There is no TLS key.
     #[error(transparent)]
     Tls(#[from] crate::tls::TlsError),
+    /// The catalogue does not have the model.
+    #[error("the catalogue has no model {model} for the built-in engine; see `subrosa models list`")]
+    UnknownModel {
+        /// The name.
+        model: String,
+    },
 }

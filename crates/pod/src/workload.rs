@@ -16,7 +16,7 @@ pub(crate) fn describe(config: &PodConfig, engine: &Engine) -> Workload {
             kind: match config.backend {
                 BackendConfig::Builtin { .. } => BackendKind::Builtin,
                 BackendConfig::Ollama { .. } => BackendKind::Ollama,
-                BackendConfig::Scripted {} => BackendKind::Scripted,
+                BackendConfig::Scripted { .. } => BackendKind::Scripted,
             },
             in_image: outside.is_none(),
             pulls: false,

@@ -150,7 +150,7 @@ async fn a_receipt_that_the_ledger_does_not_know_halts_the_account() {
     }
     pod.shutdown().await;
     // The ledger is set back to nothing, while the caller holds receipts of the same signer.
-    std::fs::remove_dir_all(home.folder.path().join("state")).unwrap();
+    std::fs::remove_dir_all(home.folder.join("state")).unwrap();
     let pod = home.start().await;
     let ledger = caller.ledger.clone();
     let mut caller = home.meet(&pod, friend()).await;

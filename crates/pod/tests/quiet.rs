@@ -53,7 +53,7 @@ async fn no_log_line_holds_a_prompt_an_answer_or_a_key() {
                 || String::from_utf8_lossy(&answer.body).contains(ANSWER)
         );
     }
-    let secret = std::fs::read(home.folder.path().join("signer.key")).unwrap();
+    let secret = std::fs::read(home.folder.join("signer.key")).unwrap();
     pod.shutdown().await;
 
     let logged = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();

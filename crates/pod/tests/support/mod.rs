@@ -6,6 +6,7 @@ pub mod caller;
 pub mod http;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
@@ -37,19 +38,28 @@ pub fn stranger() -> SecretKey {
 
 /// A folder in which a pod can be started, killed and started again.
 pub struct Home {
-    pub folder: TempDir,
+    pub folder: PathBuf,
+    /// Removes the folder in the end, where it is ours.
+    keep: Option<TempDir>,
     pub script: Script,
     pub hook: Option<StepHook>,
 }
 
 impl Home {
     pub fn new() -> Home {
+        let keep = tempfile::tempdir().unwrap();
+        let home = Home::at(keep.path());
+        Home { keep: Some(keep), ..home }
+    }
+
+    /// A home in somebody else's folder.
+    pub fn at(folder: &Path) -> Home {
         let script = Script {
             tokens: TOKENS.map(String::from).to_vec(),
             prefill: Duration::ZERO,
             per_token: Duration::ZERO,
         };
-        Home { folder: tempfile::tempdir().unwrap(), script, hook: None }
+        Home { folder: folder.to_owned(), keep: None, script, hook: None }
     }
 
     /// A home whose engine takes this long for each token.
@@ -61,7 +71,7 @@ impl Home {
     }
 
     pub fn config(&self) -> PodConfig {
-        let folder = self.folder.path().display();
+        let folder = self.folder.display();
         PodConfig::parse(&format!(
             r#"
             name = "test"
@@ -72,12 +82,17 @@ impl Home {
             payee = "{payee}"
             salt = "{salt}"
             signer_file = "{folder}/signer.key"
+            slips_file = "{folder}/slips.json"
             offer_weeks = 4
             withdraw_delay = 86400
             allow_list = ["{friend}"]
             [attester.simulator]
             image = "{IMAGE}"
             [backend.scripted]
+            model = "{MODEL}"
+            answer = "as the script of the test says"
+            prefill_ms = 0
+            per_token_ms = 0
             [prices]
             input = "0"
             output = "0"
