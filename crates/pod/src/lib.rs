@@ -24,6 +24,7 @@ mod chat;
 mod clock;
 mod config;
 mod core;
+mod due;
 mod evidence;
 mod inside;
 mod keys;

@@ -122,3 +122,107 @@ impl Pacer {
 
 /// The stream ends before its end.
 struct Gone;
+
+#[cfg(test)]
+mod tests {
+    use subrosa_protocol::Timestamp;
+    use subrosa_seal::{
+        Envelope, InnerRequest, KeyRing, Pacing, ReplayGuard, RequestSealer, Tick, response_class,
+    };
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000);
+
+    struct Setup {
+        parts: mpsc::Sender<Part>,
+        chunks: mpsc::Receiver<Result<Bytes, Infallible>>,
+        gone: CancellationToken,
+    }
+
+    /// A pacer that runs, and its two ends.
+    fn start(pacing: Pacing) -> Setup {
+        let ring = KeyRing::new(NOW);
+        let request = InnerRequest {
+            method: "GET".into(),
+            path: "/".into(),
+            headers: vec![],
+            body: vec![],
+            envelope: Envelope { time: NOW, ..Envelope::default() },
+            pacing,
+        };
+        let sealer = RequestSealer::new(ring.config_list()).unwrap();
+        let (sealed, _) = sealer.seal(&request).unwrap();
+        let (_, sealer) = ring.open(&sealed, NOW, &ReplayGuard::default()).unwrap();
+        let (parts, parts_out) = mpsc::channel(PARTS_WAITING_MAX);
+        let (chunks_in, chunks) = mpsc::channel(CHUNKS_WAITING_MAX);
+        let gone = CancellationToken::new();
+        let pacer = Pacer::new(sealer, parts_out, chunks_in, Instant::now(), gone.clone());
+        tokio::spawn(pacer.run());
+        Setup { parts, chunks, gone }
+    }
+
+    async fn answer(parts: &mpsc::Sender<Part>, body: &'static [u8]) {
+        let head = Part::Head { status: 200, headers: vec![] };
+        for part in [head, Part::Body(body.into()), Part::End { trailers: vec![] }] {
+            parts.send(part).await.ok().unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_ticks_one_chunk_leaves_a_tick_whatever_there_is_to_say() {
+        let mut setup = start(Pacing::Ticks(Tick::from_ms(20).unwrap()));
+        let begun = Instant::now();
+        let mut times = vec![];
+        for _ in 0..5 {
+            setup.chunks.recv().await.unwrap().unwrap();
+            times.push(begun.elapsed().as_millis());
+        }
+        answer(&setup.parts, b"an answer").await;
+        while setup.chunks.recv().await.is_some() {
+            times.push(begun.elapsed().as_millis());
+        }
+        let expected: Vec<u128> = (1..=response_class(6) as u128).map(|tick| 20 * tick).collect();
+        assert_eq!(times, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_ticks_a_part_leaves_at_once() {
+        let mut setup = start(Pacing::Off);
+        let begun = Instant::now();
+        answer(&setup.parts, b"an answer").await;
+        let mut chunks = 0;
+        while setup.chunks.recv().await.is_some() {
+            chunks += 1;
+        }
+        assert_eq!(chunks, response_class(1));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_who_takes_nothing_is_gone_after_a_while() {
+        let setup = start(Pacing::Ticks(Tick::from_ms(20).unwrap()));
+        let begun = Instant::now();
+        setup.gone.cancelled().await;
+        assert!(begun.elapsed() >= STALL_TIME && begun.elapsed() < 2 * STALL_TIME);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_who_leaves_is_noticed_without_anything_to_send() {
+        let setup = start(Pacing::Off);
+        drop(setup.chunks);
+        setup.gone.cancelled().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_conversation_that_breaks_off_leaves_a_stream_without_an_end() {
+        let mut setup = start(Pacing::Off);
+        setup.parts.send(Part::Head { status: 200, headers: vec![] }).await.ok().unwrap();
+        drop(setup.parts);
+        let mut chunks = 0;
+        while setup.chunks.recv().await.is_some() {
+            chunks += 1;
+        }
+        assert!(chunks < response_class(1));
+    }
+}

@@ -38,14 +38,12 @@ async fn engine(backend: &BackendConfig) -> Result<Engine, StartError> {
                 .ok_or_else(|| StartError::UnknownModel { model: model.clone() })?;
             let builtin = BuiltinConfig::from_catalogue(entry, &Cache::from_env()?)
                 .ok_or_else(|| StartError::UnknownModel { model: model.clone() })?;
-            let builtin =
-                BuiltinConfig { sequences_max: *parallel, queue_max: *queue, ..builtin };
+            let builtin = BuiltinConfig { sequences_max: *parallel, queue_max: *queue, ..builtin };
             let loading = tokio::task::spawn_blocking(move || Builtin::open(builtin));
             let loaded = loading.await.expect("loading a model does not panic");
-            loaded.map(Engine::Builtin).map_err(|fault| StartError::Model {
-                model: model.clone(),
-                fault: Box::new(fault),
-            })
+            loaded
+                .map(Engine::Builtin)
+                .map_err(|fault| StartError::Model { model: model.clone(), fault: Box::new(fault) })
         }
         BackendConfig::Scripted { model, answer, prefill_ms, per_token_ms } => {
             let script = Script {

@@ -54,7 +54,9 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] crate::tls::TlsError),
     /// The catalogue does not have the model.
-    #[error("the catalogue has no model {model} for the built-in engine; see `subrosa models list`")]
+    #[error(
+        "the catalogue has no model {model} for the built-in engine; see `subrosa models list`"
+    )]
     UnknownModel {
         /// The name.
         model: String,
