@@ -11,6 +11,8 @@ use super::shape::Shape;
 
 /// Positions from which on one row's heads are spread over threads; below, waking one costs more.
 const SPREAD_FROM: usize = 512;
+/// Rows that one task attends from.
+const ROWS_A_TASK: usize = 4;
 
 /// Keys and values of one sequence in one layer.
 #[derive(Debug)]
@@ -62,38 +64,55 @@ impl LayerCache {
     /// all positions up to their own. `out` is like `queries`.
     pub(super) fn attend(&self, queries: &[f32], out: &mut [f32], shape: &Shape) {
         let width = shape.query_dims();
-        let first = self.positions - queries.len() / width;
-        if queries.len() == width && self.positions < SPREAD_FROM {
-            let group = shape.group() * shape.head_dims;
+        let rows = queries.len() / width;
+        if rows > 1 {
+            return self.attend_rows(queries, self.positions - rows + 1, out, shape);
+        }
+        let group = shape.group() * shape.head_dims;
+        let task = |scratch: &mut Scratch, head: &HeadCache, queries: &[f32], out: &mut [f32]| {
+            head.attend(queries, self.positions, shape, scratch, out);
+        };
+        if self.positions < SPREAD_FROM {
             let mut scratch = Scratch::default();
             let heads = queries.chunks_exact(group).zip(out.chunks_exact_mut(group));
             for (head, (queries, out)) in self.heads.iter().zip(heads) {
-                head.attend(queries, self.positions, shape.head_dims, &mut scratch, out);
+                task(&mut scratch, head, queries, out);
             }
-        } else if queries.len() == width {
-            let group = shape.group() * shape.head_dims;
+        } else {
+            let heads = queries.par_chunks_exact(group).zip(out.par_chunks_exact_mut(group));
             self.heads
                 .par_iter()
-                .zip(queries.par_chunks_exact(group).zip(out.par_chunks_exact_mut(group)))
+                .zip(heads)
                 .for_each_init(Scratch::default, |scratch, (head, (queries, out))| {
-                    head.attend(queries, self.positions, shape.head_dims, scratch, out);
+                    task(scratch, head, queries, out)
                 });
-        } else {
-            self.attend_rows(queries, first, out, shape);
         }
     }
 
-    fn attend_rows(&self, queries: &[f32], first: usize, out: &mut [f32], shape: &Shape) {
+    /// Many rows, of which the first sees `first_visible` positions. A few rows at a time are
+    /// gathered for each head, so that they fill the tiles of the product.
+    fn attend_rows(&self, queries: &[f32], first_visible: usize, out: &mut [f32], shape: &Shape) {
         let width = shape.query_dims();
         let group = shape.group() * shape.head_dims;
         queries
-            .par_chunks_exact(width)
-            .zip(out.par_chunks_exact_mut(width))
+            .par_chunks(ROWS_A_TASK * width)
+            .zip(out.par_chunks_mut(ROWS_A_TASK * width))
             .enumerate()
-            .for_each_init(Scratch::default, |scratch, (row, (queries, out))| {
-                let heads = queries.chunks_exact(group).zip(out.chunks_exact_mut(group));
-                for (head, (queries, out)) in self.heads.iter().zip(heads) {
-                    head.attend(queries, first + row + 1, shape.head_dims, scratch, out);
+            .for_each_init(Buffers::default, |buffers, (task, (queries, out))| {
+                let visible = first_visible + task * ROWS_A_TASK;
+                let Buffers { queries: gathered, out: attended, scratch } = buffers;
+                for (index, head) in self.heads.iter().enumerate() {
+                    let columns = index * group..(index + 1) * group;
+                    gathered.clear();
+                    for row in queries.chunks_exact(width) {
+                        gathered.extend_from_slice(&row[columns.clone()]);
+                    }
+                    attended.resize(gathered.len(), 0.0);
+                    head.attend(gathered, visible, shape, scratch, attended);
+                    let rows = out.chunks_exact_mut(width).zip(attended.chunks_exact(group));
+                    for (out, attended) in rows {
+                        out[columns.clone()].copy_from_slice(attended);
+                    }
                 }
             });
     }
@@ -105,26 +124,37 @@ struct Scratch {
     scores: Vec<f32>,
 }
 
+/// What a task over many rows needs.
+#[derive(Debug, Default)]
+struct Buffers {
+    queries: Vec<f32>,
+    out: Vec<f32>,
+    scratch: Scratch,
+}
+
 impl HeadCache {
-    /// Attends from the query heads of one row to the first `visible` positions.
+    /// Attends from the query heads that share this head: those of a first row to the first
+    /// `visible` positions, those of the next row to one more, and so on.
     fn attend(
         &self,
         queries: &[f32],
         visible: usize,
-        dims: usize,
+        shape: &Shape,
         scratch: &mut Scratch,
         out: &mut [f32],
     ) {
+        let dims = shape.head_dims;
         let scale = 1.0 / (dims as f32).sqrt();
-        let columns = visible.next_multiple_of(HALF);
         let tiles = queries.chunks(TILE * dims).zip(out.chunks_mut(TILE * dims));
-        for (queries, out) in tiles {
+        for (tile, (queries, out)) in tiles.enumerate() {
             let rows = queries.len() / dims;
+            let visible_to = |row: usize| visible + (tile * TILE + row) / shape.group();
+            let most = visible_to(rows - 1);
+            let columns = most.next_multiple_of(HALF);
             scratch.scores.resize(rows * columns, 0.0);
-            let scores = &mut scratch.scores[..rows * columns];
-            for (panel, keys) in
-                self.keys.chunks_exact(dims * HALF).take(columns / HALF).enumerate()
-            {
+            let scores = &mut scratch.scores[..];
+            let panels = self.keys.chunks_exact(dims * HALF).take(columns / HALF);
+            for (panel, keys) in panels.enumerate() {
                 let mut sums = [[0.0; HALF]; TILE];
                 dense(keys, queries, dims, &mut sums);
                 for (scores, sums) in scores.chunks_exact_mut(columns).zip(&sums) {
@@ -133,12 +163,12 @@ impl HeadCache {
                     }
                 }
             }
-            for scores in scores.chunks_exact_mut(columns) {
-                math::softmax(scores, visible);
+            for (row, scores) in scores.chunks_exact_mut(columns).enumerate() {
+                math::softmax(scores, visible_to(row));
             }
             for (panel, values) in self.values.iter().enumerate() {
                 let mut sums = [[0.0; HALF]; TILE];
-                dense(&values[..visible * HALF], scores, columns, &mut sums);
+                dense(&values[..most * HALF], scores, columns, &mut sums);
                 for (out, sums) in out.chunks_exact_mut(dims).zip(&sums) {
                     out[panel * HALF..][..HALF].copy_from_slice(sums);
                 }

@@ -27,6 +27,9 @@ pub(super) const TENSORS: [&str; 9] = [
     "ffn_down.weight",
 ];
 
+/// Rows from which on the small functions are spread over threads.
+const SPREAD_FROM: usize = 16;
+
 /// The weights of one layer.
 #[derive(Debug)]
 pub(super) struct Layer {
@@ -113,28 +116,29 @@ impl Layer {
         let rows = x.len() / shape.width;
         work.queries.resize(rows * width, 0.0);
         work.attended.resize(rows * width, 0.0);
+        let products = &work.products;
+        each_row(&mut work.queries, width, |row, queries| {
+            products.copy_row(row, 0, queries);
+            rotations.rotate(row, queries);
+        });
         let mut key_row = vec![0.0; keys];
         let mut value_row = vec![0.0; keys];
-        let mut row = 0;
+        let mut first = 0;
         for span in spans.iter_mut() {
-            let first = row;
-            for _ in 0..span.rows {
-                let queries = &mut work.queries[row * width..][..width];
-                work.products.copy_row(row, 0, queries);
-                work.products.copy_row(row, width, &mut key_row);
-                work.products.copy_row(row, width + keys, &mut value_row);
-                rotations.rotate(row, queries);
+            let rows = first..first + span.rows;
+            for row in rows.clone() {
+                products.copy_row(row, width, &mut key_row);
+                products.copy_row(row, width + keys, &mut value_row);
                 rotations.rotate(row, &mut key_row);
                 span.cache.push(&key_row, &value_row);
-                row += 1;
             }
-            let queries = &work.queries[first * width..row * width];
-            span.cache.attend(queries, &mut work.attended[first * width..row * width], shape);
+            let columns = rows.start * width..rows.end * width;
+            let attended = &mut work.attended[columns.clone()];
+            span.cache.attend(&work.queries[columns], attended, shape);
+            first = rows.end;
         }
         self.output.multiply(&work.attended, product, &mut work.products);
-        for (row, x) in x.chunks_exact_mut(shape.width).enumerate() {
-            work.products.add_row(row, x);
-        }
+        each_row(x, shape.width, |row, x| work.products.add_row(row, x));
     }
 
     fn feed_forward(&self, x: &mut [f32], product: Product, shape: &Shape, work: &mut Work) {
@@ -143,7 +147,7 @@ impl Layer {
         let wide = shape.feed_forward;
         let products = &work.products;
         work.hidden.resize(x.len() / shape.width * wide, 0.0);
-        let activate = |(row, hidden): (usize, &mut [f32])| {
+        each_row(&mut work.hidden, wide, |row, hidden| {
             for (panel, hidden) in hidden.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
                 let gate = products.lanes(panel, row);
                 let up = products.lanes(panel + wide / LANES, row);
@@ -151,23 +155,28 @@ impl Layer {
                     hidden[lane] = math::silu(gate[lane]) * up[lane];
                 }
             }
-        };
-        match product {
-            Product::Dense => work.hidden.par_chunks_exact_mut(wide).enumerate().for_each(activate),
-            Product::Quantised => work.hidden.chunks_exact_mut(wide).enumerate().for_each(activate),
-        }
+        });
         self.down.multiply(&work.hidden, product, &mut work.products);
-        for (row, x) in x.chunks_exact_mut(shape.width).enumerate() {
-            work.products.add_row(row, x);
-        }
+        each_row(x, shape.width, |row, x| work.products.add_row(row, x));
+    }
+}
+
+/// Calls `work` with each row and its number, on all threads where there are many.
+fn each_row(values: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+    if values.len() / width < SPREAD_FROM {
+        values.chunks_exact_mut(width).enumerate().for_each(|(row, values)| work(row, values));
+    } else {
+        let rows = values.par_chunks_exact_mut(width).with_min_len(SPREAD_FROM / 2);
+        rows.enumerate().for_each(|(row, values)| work(row, values));
     }
 }
 
 fn norm_rows(x: &[f32], weights: &[f32], shape: &Shape, out: &mut Vec<f32>) {
+    let width = shape.width;
     out.resize(x.len(), 0.0);
-    for (x, out) in x.chunks_exact(shape.width).zip(out.chunks_exact_mut(shape.width)) {
-        math::rms_norm(x, weights, shape.norm_epsilon, out);
-    }
+    each_row(out, width, |row, out| {
+        math::rms_norm(&x[row * width..][..width], weights, shape.norm_epsilon, out);
+    });
 }
 
 /// Loads tensors of the same width as one matrix, the first on top.
