@@ -156,6 +156,15 @@ fn an_id_does_not_order_two_requests() {
 }
 
 #[test]
+fn an_order_that_was_charged_is_not_signed_anew() {
+    let mut payer = Payer::new();
+    payer.order(1);
+    let receipt = payer.receipt(1, |_| {});
+    payer.accept(receipt).unwrap();
+    assert!(matches!(payer.refused(1), OrderRefusal::OrderIdUsed { .. }));
+}
+
+#[test]
 fn an_order_that_is_signed_anew_counts_once() {
     let mut payer = Payer::new();
     payer.order(1);
@@ -227,11 +236,11 @@ fn a_receipt_above_the_price_is_proof() {
 }
 
 #[test]
-fn a_total_above_the_signed_ceiling_is_proof() {
+fn refuses_a_total_above_every_ceiling_that_it_remembers() {
     let (fault, proof) = Payer::fault(|receipt| {
         (receipt.seq, receipt.cumulative) = (5, Amount(901));
     });
-    assert_eq!((fault.code(), proof), ("above_ceiling", true));
+    assert_eq!((fault.code(), proof), ("above_ceiling", false), "a voucher may have been lost");
 }
 
 #[test]

@@ -124,11 +124,13 @@ impl Fault {
     /// Whether the pod's own signature proves it: then the pod gets no further order.
     ///
     /// What it did not sign could come from anyone. A receipt for another order or account is the
-    /// wrong paper, not a lie. An answer that does not fit could have been damaged by our own side.
+    /// wrong paper, not a lie. An answer that does not fit could have been damaged by our own side, and
+    /// a total above every ceiling that we remember could stand under a voucher that we lost.
     pub fn is_proof(&self) -> bool {
         !matches!(
             self,
-            Fault::NotSigned(_)
+            Fault::AboveCeiling { .. }
+                | Fault::NotSigned(_)
                 | Fault::UnknownRequest
                 | Fault::WrongAccount { .. }
                 | Fault::WrongResponse

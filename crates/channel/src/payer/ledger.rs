@@ -106,8 +106,8 @@ pub enum OrderRefusal {
         /// The fault's name.
         code: String,
     },
-    /// The id stands for another request already.
-    #[error("the order id {request} was used for another request; draw a new one")]
+    /// The id stands for another request already, or was charged.
+    #[error("the order id {request} was used already; draw a new one")]
     OrderIdUsed {
         /// The id.
         request: RequestId,
@@ -298,7 +298,8 @@ impl Ledger {
             return Err(OrderRefusal::Distrusted { code: evidence.code.clone() });
         }
         let before = self.orders.get(&draft.request_id);
-        if before.is_some_and(|old| old.order.unverified().request_hash != draft.request_hash) {
+        let other = |old: &Ordered| old.order.unverified().request_hash != draft.request_hash;
+        if before.is_some_and(other) || self.chain.paid(&draft.request_hash).is_some() {
             return Err(OrderRefusal::OrderIdUsed { request: draft.request_id });
         }
         // An order signed anew under its old id replaces it: the pod charges an id once.
