@@ -56,6 +56,7 @@ struct Tries {
 }
 
 /// What came of the answer so far.
+#[expect(clippy::large_enum_variant, reason = "one exists for each question")]
 enum Incoming {
     /// Nothing that counts.
     Nothing,
@@ -106,6 +107,7 @@ pub struct Conclusion {
 
 /// What came of a question at its pod.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one exists for each question")]
 pub enum Ending {
     /// Answered, and the receipt is good.
     Answered {

@@ -176,3 +176,41 @@ impl std::fmt::Display for Hex {
         self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_without_an_order_is_no_payment() {
+        assert!(payment(&Envelope::default()).unwrap().is_none());
+    }
+
+    #[test]
+    fn each_unreadable_part_is_named() {
+        let order = subrosa_protocol::Order {
+            account: Default::default(),
+            offer: B256::ZERO,
+            request_id: Default::default(),
+            request_hash: B256::ZERO,
+            max_charge: Amount::ZERO,
+            ceiling: Amount::ZERO,
+            expires: Default::default(),
+        };
+        let key = subrosa_protocol::SecretKey::from_bytes(&[1; 32]).unwrap();
+        let order = Some(Signed::sign(order, &Default::default(), &key).to_bytes());
+        let good = Envelope { order, ..Envelope::default() };
+        assert!(payment(&good).unwrap().is_some());
+
+        let garbage = || Some(vec![0xff; 40]);
+        let wrong = [
+            ("order", Envelope { order: garbage(), ..good.clone() }),
+            ("channel config", Envelope { channel_config: garbage(), ..good.clone() }),
+            ("voucher", Envelope { voucher: garbage(), ..good.clone() }),
+            ("last receipt", Envelope { last_receipt: garbage(), ..good.clone() }),
+        ];
+        for (part, envelope) in wrong {
+            assert_eq!(payment(&envelope).unwrap_err(), Unreadable { part });
+        }
+    }
+}

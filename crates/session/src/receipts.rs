@@ -84,3 +84,48 @@ pub fn receipt_in(fields: &Fields) -> Option<Signed<Receipt>> {
     let text = std::str::from_utf8(field(fields, names::RECEIPT)?).ok()?;
     Signed::from_base64(text).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_read_as_it_was_written() {
+        for query in [Query::Order(RequestId(B256::repeat_byte(7))), Query::Seq(0), Query::Seq(42)]
+        {
+            assert_eq!(Query::parse(&query.path()), Some(query));
+        }
+        assert_eq!(Query::Seq(42).path(), "/subrosa/v1/receipts?seq=42");
+    }
+
+    #[test]
+    fn any_other_spelling_is_no_query() {
+        let upper = format!("{PATH}?order=0x{}", "AB".repeat(32));
+        let bare = format!("{PATH}?order={}", "ab".repeat(32));
+        for wrong in [
+            PATH,
+            "/subrosa/v1/receipts?",
+            "/subrosa/v1/receipts?seq",
+            "/subrosa/v1/receipts?seq=",
+            "/subrosa/v1/receipts?seq=-1",
+            "/subrosa/v1/receipts?seq=007",
+            "/subrosa/v1/receipts?seq=1&order=2",
+            "/subrosa/v1/receipts?order=0x12",
+            "/subrosa/v1/receipts/?seq=1",
+            "/v1/receipts?seq=1",
+            "",
+            &upper,
+            &bare,
+        ] {
+            assert_eq!(Query::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_no_receipt_gives_none() {
+        for wrong in [&b""[..], b"AAAA", b"not base64", b"\xff\xfe"] {
+            assert_eq!(receipt_in(&vec![(names::RECEIPT.to_owned(), wrong.to_vec())]), None);
+        }
+        assert_eq!(receipt_in(&Fields::new()), None);
+    }
+}

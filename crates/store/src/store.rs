@@ -55,7 +55,7 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        let (message, pending) = Write::new(work);
+        let (message, pending) = Write::message(work);
         match self.queue.send(message) {
             Ok(()) => pending,
             Err(_) => Pending::closed(),

@@ -77,7 +77,7 @@ where
     T: Send + 'static,
     F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
 {
-    pub(crate) fn new(work: F) -> (Message, Pending<T>) {
+    pub(crate) fn message(work: F) -> (Message, Pending<T>) {
         let (sender, reply) = oneshot::channel();
         let write = Write { work: Some(work), value: None, reply: sender };
         (Message::Write(Box::new(write)), Pending(reply))

@@ -64,6 +64,7 @@ pub struct Decision {
 
 /// How an admitted order is to be answered.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one exists for each request, on its way to the run")]
 pub enum Admitted {
     /// With the answer in memory, and the receipt with this `seq`.
     Remembered {

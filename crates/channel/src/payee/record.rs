@@ -8,6 +8,10 @@ use subrosa_protocol::{
 
 /// One step of a payee's ledger. A ledger is what its records say and nothing more.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a step makes two or three, and they go straight to the disk"
+)]
 pub enum Record {
     /// An order was taken, and its `maxCharge` reserved.
     Admitted {

@@ -9,6 +9,10 @@ use super::Evidence;
 
 /// One step of a payer's ledger. A ledger is what its records say and nothing more.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a step makes two or three, and they go straight to the disk"
+)]
 pub enum Record {
     /// An order came to nothing: the pod refused it inside the seal, or it lapsed unanswered.
     Dropped {
