@@ -71,14 +71,24 @@ pub struct Generation {
     events: mpsc::Receiver<Result<Event, EngineError>>,
     meter: Arc<Meter>,
     stopped: oneshot::Receiver<()>,
+    /// `Finished` or an error was handed out.
+    ended: bool,
 }
 
 impl Generation {
-    /// The next event, or `None` after `Finished` or an error.
+    /// The next event, or `None` after `Finished` or an error; one of them always comes. A backend
+    /// that vanished without a word is [`EngineError::Died`] and never looks like an end.
     ///
     /// Cancel safe: an event is lost to no dropped future.
     pub async fn next(&mut self) -> Option<Result<Event, EngineError>> {
-        self.events.recv().await
+        if self.ended {
+            return None;
+        }
+        let event = self.events.recv().await.unwrap_or_else(|| {
+            Err(EngineError::Died { output_tokens: self.meter.usage().output_tokens })
+        });
+        self.ended = matches!(event, Err(_) | Ok(Event::Finished { .. }));
+        Some(event)
     }
 
     /// What was generated so far.
@@ -110,7 +120,7 @@ pub(crate) fn channel() -> (Producer, Generation) {
     let (stopped_in, stopped) = oneshot::channel();
     let meter = Arc::new(Meter::default());
     let producer = Producer { events: events_in, meter: Arc::clone(&meter), _stopped: stopped_in };
-    (producer, Generation { events, meter, stopped })
+    (producer, Generation { events, meter, stopped, ended: false })
 }
 
 impl Producer {
@@ -198,14 +208,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn events_arrive_in_order_and_end_with_the_producer() {
+    async fn events_arrive_in_order_and_nothing_follows_the_end() {
         let (producer, mut generation) = channel();
         assert_eq!(producer.room(), EVENTS_WAITING_MAX);
+        let finished = Event::Finished { reason: FinishReason::Stop, usage: Usage::default() };
         assert!(producer.send(Ok(Event::Started { input_tokens: 1 })).await);
-        assert!(producer.send_now(Ok(Event::Text("a".into()))));
-        drop(producer);
+        assert!(producer.send_now(Ok(finished.clone())));
         assert_eq!(generation.next().await, Some(Ok(Event::Started { input_tokens: 1 })));
-        assert_eq!(generation.next().await, Some(Ok(Event::Text("a".into()))));
+        assert_eq!(generation.next().await, Some(Ok(finished)));
+        assert_eq!(generation.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_producer_that_vanishes_is_an_error_and_not_an_end() {
+        let (producer, mut generation) = channel();
+        producer.count_output(2);
+        drop(producer);
+        let died = EngineError::Died { output_tokens: 2 };
+        assert_eq!(generation.next().await, Some(Err(died)));
         assert_eq!(generation.next().await, None);
     }
 }

@@ -10,7 +10,7 @@ pub(super) fn exp(x: f32) -> f32 {
     // Adding this rounds to a whole number, which then stands in the low bits of the mantissa.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts, so that their products with whole numbers are exact (Cephes, expf.c).
-    const LN2_HIGH: f32 = 0.693_359_375;
+    const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let x = x.clamp(-87.0, 88.0);
     let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);

@@ -163,10 +163,11 @@ impl Matrix {
         for (b, (block, scales)) in blocks.enumerate() {
             for (k, quants) in block.as_chunks::<LANES>().0.iter().enumerate() {
                 for (half, out) in halves.iter_mut().enumerate() {
-                    let out = &mut out[(b * BLOCK + k) * HALF..][..HALF];
-                    for lane in 0..HALF {
-                        let at = half * HALF + lane;
-                        out[lane] = f32::from(quants[at]) * scales[at];
+                    let out = out[(b * BLOCK + k) * HALF..][..HALF].iter_mut();
+                    let lanes = half * HALF..(half + 1) * HALF;
+                    let weights = quants[lanes.clone()].iter().zip(&scales[lanes]);
+                    for (out, (quant, scale)) in out.zip(weights) {
+                        *out = f32::from(*quant) * scale;
                     }
                 }
             }
