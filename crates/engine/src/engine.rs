@@ -5,7 +5,7 @@ use subrosa_api::openai::ChatRequest;
 use subrosa_protocol::B256;
 use subrosa_protocol::manifest::ModelManifest;
 
-use crate::{Builtin, EngineError, Generation, Scripted};
+use crate::{Builtin, EngineError, Generation, Ollama, Scripted};
 
 /// A model that an engine serves, as a pod's workload and offer describe it.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +31,8 @@ pub struct ServedModel {
 pub enum Engine {
     /// The engine in this process.
     Builtin(Builtin),
+    /// A real Ollama server in the pod's image.
+    Ollama(Ollama),
     /// Set answers, for tests and benches.
     Scripted(Scripted),
 }
@@ -40,6 +42,7 @@ impl Engine {
     pub fn models(&self) -> &[ServedModel] {
         match self {
             Engine::Builtin(builtin) => builtin.models(),
+            Engine::Ollama(ollama) => ollama.models(),
             Engine::Scripted(scripted) => scripted.models(),
         }
     }
@@ -62,6 +65,7 @@ impl Engine {
     ) -> Result<Generation, EngineError> {
         match self {
             Engine::Builtin(builtin) => builtin.chat(model, request, max_tokens).await,
+            Engine::Ollama(ollama) => ollama.chat(model, request, max_tokens).await,
             Engine::Scripted(scripted) => scripted.chat(model, request, max_tokens).await,
         }
     }
