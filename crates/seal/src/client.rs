@@ -4,7 +4,7 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use ohttp::ClientRequest;
 
 use crate::{
-    frame::{BadFrame, FrameReader},
+    frame::{BadFrame, FRAME_BYTES, FrameReader, RESPONSE_CLASS_MAX},
     keys::{KeyListError, choose_key},
     pacing::Pacing,
     pipe::{self, Fault, Pipe},
@@ -12,6 +12,11 @@ use crate::{
     request::{self, InnerRequest, SealError},
     response::{BadResponse, ResponseDecoder, ResponseEvent},
 };
+
+/// How many bytes a sealed answer may have: those of the largest class, and the nonce before and
+/// the final chunk behind them. It bounds chunks that carry nothing, too.
+pub const SEALED_RESPONSE_BYTES_MAX: u64 =
+    16 + RESPONSE_CLASS_MAX * (2 + FRAME_BYTES + TAG_BYTES) as u64 + 1 + TAG_BYTES as u64;
 
 /// A sender context, made ahead of time and used for one request.
 ///
@@ -70,6 +75,7 @@ impl RequestSealer {
         let opener = ResponseOpener {
             stream: self.response,
             incoming: self.incoming,
+            received: 0,
             opened: 0,
             chunk: vec![0; CHUNK_BYTES_MAX + TAG_BYTES],
             frames,
@@ -122,6 +128,7 @@ impl From<BadResponse> for OpenError {
 pub struct ResponseOpener {
     stream: Box<dyn AsyncRead + Send + Unpin>,
     incoming: Pipe,
+    received: u64,
     /// How many sealed bytes were taken up to the last chunk that opened.
     opened: u64,
     chunk: Vec<u8>,
@@ -147,7 +154,12 @@ impl ResponseOpener {
     /// # Errors
     /// The stream is refused, now and on every further call.
     pub fn push(&mut self, sealed: &[u8]) -> Result<Vec<ResponseEvent>, OpenError> {
-        self.incoming.push(sealed);
+        self.received += sealed.len() as u64;
+        if self.received > SEALED_RESPONSE_BYTES_MAX {
+            self.failed.get_or_insert(OpenError::TooLarge);
+        } else if self.failed.is_none() {
+            self.incoming.push(sealed);
+        }
         self.advance()
     }
 

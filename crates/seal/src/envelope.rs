@@ -18,6 +18,9 @@ const VOUCHER: &str = "subrosa-voucher";
 const PREFIX: &str = "subrosa-";
 
 /// What accompanies a request, as opaque bytes: this crate carries them, `protocol` reads them.
+///
+/// A request without an order (for the list of models, say) has a time and a salt nonetheless: the
+/// time bounds how long it could be replayed, the salt is that of the hashes.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Envelope {
     /// The channel's configuration.
@@ -58,11 +61,13 @@ pub enum BadEnvelope {
     Unreadable(&'static str),
 }
 
+/// Whether a header of that name belongs to the envelope.
 pub(crate) fn is_reserved(name: &str) -> bool {
     name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
-pub(crate) fn envelope_fields(envelope: &Envelope, pacing: Pacing) -> Fields {
+/// The headers of an envelope. A member that is present but empty has none, and is its own error.
+pub(crate) fn to_fields(envelope: &Envelope, pacing: Pacing) -> Result<Fields, &'static str> {
     let mut fields = vec![
         (TIME.to_owned(), envelope.time.0.to_string().into_bytes()),
         (SALT.to_owned(), STANDARD.encode(envelope.salt).into_bytes()),
@@ -74,18 +79,20 @@ pub(crate) fn envelope_fields(envelope: &Envelope, pacing: Pacing) -> Fields {
         (LAST_RECEIPT, &envelope.last_receipt),
     ];
     for (name, value) in optional {
-        if let Some(bytes) = value {
-            fields.push((name.to_owned(), STANDARD.encode(bytes).into_bytes()));
+        match value {
+            Some(bytes) if bytes.is_empty() => return Err(name),
+            Some(bytes) => fields.push((name.to_owned(), STANDARD.encode(bytes).into_bytes())),
+            None => {}
         }
     }
     if let Some(value) = pacing.header() {
         fields.push((PACING.to_owned(), value.into_bytes()));
     }
-    fields
+    Ok(fields)
 }
 
 /// Takes the envelope out of the headers.
-pub(crate) fn split_envelope(headers: Fields) -> Result<(Envelope, Pacing, Fields), BadEnvelope> {
+pub(crate) fn split(headers: Fields) -> Result<(Envelope, Pacing, Fields), BadEnvelope> {
     let (ours, rest): (Fields, Fields) =
         headers.into_iter().partition(|(name, _)| is_reserved(name));
     let known = [CHANNEL, LAST_RECEIPT, ORDER, PACING, SALT, TIME, VOUCHER];

@@ -84,3 +84,76 @@ impl FrameReader {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(payload: &[u8]) -> [u8; FRAME_BYTES] {
+        next_frame(&mut BytesMut::from(payload))
+    }
+
+    #[test]
+    fn a_frame_has_exactly_these_bytes() {
+        let mut expected = vec![0x00, 0x03, b'a', b'b', b'c'];
+        expected.resize(1024, 0);
+        assert_eq!(frame(b"abc"), expected.as_slice());
+        assert_eq!(frame(b""), [0; 1024]);
+        let full = frame(&[0xff; 2_000]);
+        assert_eq!(full[..2], [0x03, 0xfe]);
+        assert_eq!(full[2..], [0xff; 1022]);
+    }
+
+    #[test]
+    fn a_frame_takes_no_more_than_its_payload_from_the_queue() {
+        let mut queue = BytesMut::from(&[1; 1_023][..]);
+        next_frame(&mut queue);
+        assert_eq!(queue, [1].as_slice());
+        next_frame(&mut queue);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn frames_are_read_back_however_the_stream_is_cut() {
+        let stream = [frame(b"one"), frame(b""), frame(&[7; 1_022]), frame(b"two")].concat();
+        let expected = [b"one".as_slice(), &[7; 1_022], b"two"].concat();
+        for step in [1, 7, 1_023, 1_024, 1_025, 3_000, 5_000] {
+            let (mut reader, mut out) = (FrameReader::default(), Vec::new());
+            for piece in stream.chunks(step) {
+                reader.push(piece, &mut out).unwrap();
+            }
+            assert_eq!(out, expected, "in pieces of {step}");
+        }
+    }
+
+    #[test]
+    fn refuses_a_length_beyond_the_frame_and_padding_that_is_not_zero() {
+        let mut long = frame(b"abc");
+        long[..2].copy_from_slice(&1_023u16.to_be_bytes());
+        let mut dirty = frame(b"abc");
+        dirty[1_023] = 1;
+        for bad in [long, dirty] {
+            let pushed = FrameReader::default().push(&bad, &mut Vec::new());
+            assert_eq!(pushed, Err(BadFrame::Malformed));
+        }
+    }
+
+    #[test]
+    fn a_stream_may_end_only_after_a_whole_class() {
+        let mut reader = FrameReader::default();
+        for frames in 0..100u64 {
+            let boundary = [16, 24, 32, 48, 64, 96].contains(&frames);
+            assert_eq!(reader.at_boundary(), boundary, "after {frames} frames");
+            reader.push(&frame(b"")[..1_000], &mut Vec::new()).unwrap();
+            assert!(!reader.at_boundary());
+            reader.push(&frame(b"")[1_000..], &mut Vec::new()).unwrap();
+        }
+    }
+
+    #[test]
+    fn refuses_more_frames_than_the_largest_class_has() {
+        let mut reader = FrameReader { frames: RESPONSE_CLASS_MAX, ..FrameReader::default() };
+        assert!(reader.at_boundary());
+        assert_eq!(reader.push(&frame(b""), &mut Vec::new()), Err(BadFrame::TooMany));
+    }
+}

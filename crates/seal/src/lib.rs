@@ -53,7 +53,7 @@ mod replay;
 mod request;
 mod response;
 
-pub use client::{OpenError, RequestSealer, ResponseOpener};
+pub use client::{OpenError, RequestSealer, ResponseOpener, SEALED_RESPONSE_BYTES_MAX};
 pub use envelope::{BadEnvelope, Envelope};
 pub use fields::{BadField, FIELDS_BYTES_MAX, FIELDS_MAX, Fields, field};
 pub use frame::{

@@ -1,11 +1,11 @@
 //! The sealed request: a binary HTTP message (RFC 9292) whose first headers are the envelope, padded
-//! to a size class (spec/seal.md 3).
+//! to a size class (spec/seal.md 2.1 and 3).
 
 use std::fmt;
 
 use crate::{
     class::class_of,
-    envelope::{BadEnvelope, Envelope, envelope_fields, is_reserved, split_envelope},
+    envelope::{self, BadEnvelope, Envelope},
     fields::{
         BadField, FIELDS_BYTES_MAX, FIELDS_MAX, Fields, Reader, Unread, field, is_token,
         put_integer, put_lines, put_string,
@@ -65,6 +65,9 @@ impl fmt::Debug for InnerRequest {
 /// Why a request cannot be sealed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
+    /// A member of the envelope that is present but empty.
+    #[error("the envelope's {0} is empty; leave it out")]
+    EmptyMember(&'static str),
     /// A header cannot be written.
     #[error(transparent)]
     Field(#[from] BadField),
@@ -99,10 +102,11 @@ pub(crate) fn encode(request: &InnerRequest) -> Result<Vec<u8>, SealError> {
     {
         return Err(SealError::Target);
     }
-    if let Some((name, _)) = headers.iter().find(|(name, _)| is_reserved(name)) {
+    if let Some((name, _)) = headers.iter().find(|(name, _)| envelope::is_reserved(name)) {
         return Err(SealError::Reserved { name: name.to_ascii_lowercase() });
     }
-    let mut fields = envelope_fields(&request.envelope, request.pacing);
+    let mut fields =
+        envelope::to_fields(&request.envelope, request.pacing).map_err(SealError::EmptyMember)?;
     fields.extend_from_slice(headers);
     let mut lines = Vec::new();
     put_lines(&mut lines, &fields)?;
@@ -137,7 +141,7 @@ fn is_path(path: &[u8]) -> bool {
 pub(crate) fn decode(plaintext: &[u8]) -> Result<InnerRequest, BadRequest> {
     let message = Message::read(plaintext).map_err(|_| BadRequest::Malformed)?;
     let (envelope, pacing, headers) =
-        split_envelope(message.headers).map_err(BadRequest::Envelope)?;
+        envelope::split(message.headers).map_err(BadRequest::Envelope)?;
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it was checked for ASCII");
     Ok(InnerRequest {
         method: text(message.method),
@@ -232,3 +236,5 @@ fn read_body(reader: &mut Reader<'_>, known_length: bool) -> Result<Vec<u8>, Unr
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -300,3 +300,6 @@ impl Section {
         Ok(false)
     }
 }
+
+#[cfg(test)]
+mod tests;
