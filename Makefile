@@ -2,7 +2,7 @@
 
 SUBROSA := target/debug/subrosa
 
-.PHONY: demo test setup build bench contracts help
+.PHONY: demo test setup build bench contracts ollama help
 
 help: ## What there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ setup: ## Fetch what the demo and the tests need
 
 build: ## Build the binary
 	@cargo build --locked -p subrosa
+
+ollama: ## Build a real Ollama once, which the tests of that backend drive
+	@bash tools/build-ollama.sh
 
 contracts: ## Build and test the contracts
 	@bash contracts/run-tests.sh
