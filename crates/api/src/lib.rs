@@ -1,4 +1,4 @@
-//! The wire types of OpenAI's and Ollama's interfaces, and the two ways in which they stream. Bytes
+//! The wire types of OpenAI's interface, and the two ways in which answers are streamed. Bytes
 //! go in and values come out; nothing here waits, reads a clock or opens anything.
 //!
 //! ```

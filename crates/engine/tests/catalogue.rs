@@ -1,4 +1,5 @@
 //! What the catalogue says of a model is what an engine serves.
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 use subrosa_engine::catalogue::{Catalogue, verified_path};
 use subrosa_engine::{Builtin, BuiltinConfig, Cache};

@@ -2,6 +2,7 @@
 //!
 //! The binary is that of `SUBROSA_OLLAMA`, else the cache's, which `make ollama` builds. Without it the
 //! test says so and passes, unless `SUBROSA_REQUIRE_OLLAMA=1` asks for it.
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};

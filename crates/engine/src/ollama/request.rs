@@ -126,10 +126,10 @@ pub(super) fn body(
         }
         body.insert(name.into(), value.clone());
     }
-    if let Some(format) = format(request)? {
-        if body.insert("format".into(), format).is_some() {
-            return Err(unsupported("response_format beside format"));
-        }
+    if let Some(format) = format(request)?
+        && body.insert("format".into(), format).is_some()
+    {
+        return Err(unsupported("response_format beside format"));
     }
     body.insert("model".into(), json!(model.name));
     body.insert("messages".into(), messages(request)?);
