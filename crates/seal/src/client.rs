@@ -5,6 +5,7 @@ use ohttp::ClientRequest;
 
 use crate::{
     frame::{BadFrame, FRAME_BYTES, FrameReader, RESPONSE_CLASS_MAX},
+    gate::ChunkGate,
     keys::{KeyListError, choose_key},
     pacing::Pacing,
     pipe::{self, Fault, Pipe},
@@ -13,10 +14,12 @@ use crate::{
     response::{BadResponse, ResponseDecoder, ResponseEvent},
 };
 
+/// The nonce that an answer begins with.
+const NONCE_BYTES: u64 = 16;
 /// How many bytes a sealed answer may have: those of the largest class, and the nonce before and
 /// the final chunk behind them. It bounds chunks that carry nothing, too.
 pub const SEALED_RESPONSE_BYTES_MAX: u64 =
-    16 + RESPONSE_CLASS_MAX * (2 + FRAME_BYTES + TAG_BYTES) as u64 + 1 + TAG_BYTES as u64;
+    NONCE_BYTES + RESPONSE_CLASS_MAX * (2 + FRAME_BYTES + TAG_BYTES) as u64 + 1 + TAG_BYTES as u64;
 
 /// A sender context, made ahead of time and used for one request.
 ///
@@ -76,7 +79,7 @@ impl RequestSealer {
             stream: self.response,
             incoming: self.incoming,
             received: 0,
-            opened: 0,
+            gate: ChunkGate::new(NONCE_BYTES),
             chunk: vec![0; CHUNK_BYTES_MAX + TAG_BYTES],
             frames,
             decoder: ResponseDecoder::default(),
@@ -129,8 +132,7 @@ pub struct ResponseOpener {
     stream: Box<dyn AsyncRead + Send + Unpin>,
     incoming: Pipe,
     received: u64,
-    /// How many sealed bytes were taken up to the last chunk that opened.
-    opened: u64,
+    gate: ChunkGate,
     chunk: Vec<u8>,
     frames: Option<FrameReader>,
     decoder: ResponseDecoder,
@@ -158,7 +160,7 @@ impl ResponseOpener {
         if self.received > SEALED_RESPONSE_BYTES_MAX {
             self.failed.get_or_insert(OpenError::TooLarge);
         } else if self.failed.is_none() {
-            self.incoming.push(sealed);
+            self.gate.push(sealed, &self.incoming);
         }
         self.advance()
     }
@@ -209,7 +211,6 @@ impl ResponseOpener {
             if read == 0 && self.incoming.taken() == before {
                 return self.at_end().map(|()| events);
             }
-            self.opened = self.incoming.taken();
             match &mut self.frames {
                 None => self.decoder.push(&self.chunk[..read], &mut events)?,
                 Some(frames) => {
@@ -228,9 +229,9 @@ impl ResponseOpener {
 
     fn fault(&self, fault: Fault) -> OpenError {
         // A final chunk that was cut within its tag fails to open; what it lacks tells why.
-        let partial = self.incoming.taken() - self.opened;
+        let cut = self.gate.final_bytes().is_some_and(|bytes| bytes < TAG_BYTES as u64);
         match fault {
-            Fault::Cipher if partial <= TAG_BYTES as u64 => OpenError::Truncated,
+            Fault::Cipher if cut => OpenError::Truncated,
             Fault::Cipher => OpenError::Tampered,
             Fault::Cut => OpenError::Truncated,
             Fault::Shape => OpenError::Malformed,

@@ -169,3 +169,88 @@ fn is_ours(config: &[u8]) -> bool {
         && config[suites_at..suites_at + 2] == [0, 4]
         && config[suites_at + 2..] == *suite
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000);
+
+    #[test]
+    fn a_key_list_has_this_layout() {
+        let keys = ServerKeys::generate(9, NOW);
+        let list = keys.config_list();
+        assert_eq!(list.len(), 2 + 1_225);
+        assert_eq!(list[..5], [0x04, 0xc9, 9, 0x64, 0x7a]); // length, id, KEM
+        assert_eq!(list[2 + 3 + 1_216..], [0, 4, 0, 1, 0, 1]); // one suite: KDF, AEAD
+        assert_eq!(choose_key(list), Ok(&list[2..]));
+    }
+
+    #[test]
+    fn the_first_key_of_our_algorithms_is_chosen() {
+        let [first, second] = [1, 2].map(|id| ServerKeys::generate(id, NOW));
+        let foreign = [0, 8, 7, 0x00, 0x20, 1, 2, 3, 4, 5];
+        let list = [&foreign[..], first.config_list(), second.config_list()].concat();
+        assert_eq!(choose_key(&list), Ok(&first.config_list()[2..]));
+    }
+
+    #[test]
+    fn refuses_a_list_without_a_key_of_our_algorithms() {
+        let keys = ServerKeys::generate(9, NOW);
+        let length = keys.config_list().len();
+        // The KEM, the KDF, the AEAD, and a second suite before ours.
+        for at in [4, length - 3, length - 1] {
+            let mut list = keys.config_list().to_vec();
+            list[at] ^= 3;
+            assert_eq!(choose_key(&list), Err(KeyListError::Unsupported), "byte {at}");
+        }
+        let mut two = keys.config_list().to_vec();
+        two.splice(length - 6.., [0, 8, 0, 1, 0, 3, 0, 1, 0, 1]);
+        two[1] += 4;
+        assert_eq!(choose_key(&two), Err(KeyListError::Unsupported));
+    }
+
+    #[test]
+    fn refuses_a_list_that_is_cut_off_empty_or_too_long() {
+        let keys = ServerKeys::generate(9, NOW);
+        let list = keys.config_list();
+        for cut in [0, 1, 2, 500, list.len() - 1] {
+            assert_eq!(choose_key(&list[..cut]), Err(KeyListError::Malformed), "cut at {cut}");
+        }
+        assert_eq!(choose_key(&list.repeat(20)), Err(KeyListError::Malformed));
+    }
+
+    #[test]
+    fn keys_rotate_at_half_their_life_and_expire_at_its_end() {
+        let mut ring = KeyRing::new(NOW);
+        let first = ring.current().id();
+        assert!(!ring.maintain(NOW.after(Duration(KEY_ROTATION.0 - 1))));
+        assert!(ring.maintain(NOW.after(KEY_ROTATION)));
+        assert_eq!(ring.current().id(), first.wrapping_add(1));
+        assert_eq!(ring.current().not_before(), NOW.after(KEY_ROTATION));
+
+        let end = NOW.after(KEY_LIFE);
+        assert!(ring.find(first, end).is_some());
+        let after = end.after(Duration(1));
+        assert!(ring.find(first, after).is_none(), "expired, though still held");
+        ring.maintain(after);
+        assert!(ring.previous.as_ref().is_none_or(|keys| keys.id() != first));
+    }
+
+    #[test]
+    fn a_ring_holds_two_generations_with_ids_of_their_own() {
+        let mut ring = KeyRing::new(NOW);
+        for _ in 0..300 {
+            let before = ring.current().id();
+            ring.rotate(NOW);
+            assert_ne!(ring.current().id(), before);
+            assert_eq!(ring.previous.as_ref().map(ServerKeys::id), Some(before));
+        }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_key_is_its_id() {
+        let shown = format!("{:?}", ServerKeys::generate(9, NOW));
+        assert_eq!(shown, "ServerKeys { id: 9, not_before: Timestamp(1800000000), .. }");
+    }
+}

@@ -45,6 +45,7 @@ mod client;
 mod envelope;
 mod fields;
 mod frame;
+mod gate;
 mod keys;
 mod pacing;
 mod pipe;
