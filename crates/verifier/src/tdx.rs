@@ -200,9 +200,9 @@ enum Step {
 const STEPS: [(&str, Step); 27] = [
     ("Failed to parse root CA CRL", Step::Collateral),
     ("Failed to parse PCK CRL", Step::Collateral),
-    ("Failed to verify certificate chain: Crl", Step::Collateral),
-    ("Failed to verify certificate chain: InvalidCrl", Step::Collateral),
-    ("Failed to verify certificate chain: UnknownRevocationStatus", Step::Collateral),
+    ("CrlExpired", Step::Collateral),
+    ("InvalidCrl", Step::Collateral),
+    ("UnknownRevocationStatus", Step::Collateral),
     ("Failed to decode TcbInfo", Step::Collateral),
     ("Failed to decode QeIdentity", Step::Collateral),
     ("Failed to parse TCB Info", Step::Collateral),
@@ -233,6 +233,9 @@ const ATTRIBUTE_MESSAGES: [&str; 3] =
 
 impl Step {
     fn of(message: &str) -> Step {
+        // Of a chain and of the root itself, webpki says the same.
+        let message =
+            message.strip_prefix("Failed to verify certificate chain: ").unwrap_or(message);
         if ATTRIBUTE_MESSAGES.iter().any(|beginning| message.starts_with(beginning)) {
             return Step::Attributes;
         }

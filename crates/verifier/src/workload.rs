@@ -68,3 +68,98 @@ fn models_released(workload: &Workload, policy: &Policy) -> Result<String, Strin
     }
     Ok(format!("{} models, all released", workload.models.len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use subrosa_protocol::Timestamp;
+    use subrosa_protocol::manifest::{Layer, ModelManifest};
+    use subrosa_protocol::workload::{Backend, Exit, WorkloadModel};
+
+    use super::*;
+    use crate::policy::Releases;
+    use crate::report::Outcome;
+
+    fn manifest() -> ModelManifest {
+        let (role, path, sha256) = ("weights".into(), "model.gguf".into(), [3; 32].into());
+        ModelManifest::new(vec![Layer { role, path, size: 1, sha256 }]).unwrap()
+    }
+
+    fn honest() -> Workload {
+        let model = WorkloadModel { name: "m".into(), manifest: manifest(), settings: vec![] };
+        Workload {
+            image: "pod".into(),
+            backend: Backend { kind: BackendKind::Ollama, in_image: true, pulls: false },
+            exits: vec![],
+            models: vec![model],
+        }
+    }
+
+    fn strict() -> Policy {
+        let models = vec![manifest().digest()];
+        Policy::strict(Releases { measurements: vec![], models })
+    }
+
+    /// What the rules make of a workload on a network that is not simulated.
+    fn outcome(workload: &Workload, name: CheckName) -> Outcome {
+        let mut checks = Checks::new();
+        check(&workload.to_bytes(), &strict(), &mut checks);
+        let refusal = checks.finish(false, Timestamp(0)).unwrap_err();
+        refusal.report().outcome(name)
+    }
+
+    #[test]
+    fn an_honest_workload_passes_every_rule() {
+        for name in [
+            CheckName::WorkloadStructure,
+            CheckName::BackendInImage,
+            CheckName::PlaintextExits,
+            CheckName::MeasuredModelWeights,
+        ] {
+            assert_eq!(outcome(&honest(), name), Outcome::Passed, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_backend_outside_the_image_is_refused() {
+        let mut workload = honest();
+        workload.backend.in_image = false;
+        assert_eq!(outcome(&workload, CheckName::BackendInImage), Outcome::Failed);
+    }
+
+    #[test]
+    fn a_backend_that_can_fetch_models_is_refused() {
+        let mut workload = honest();
+        workload.backend.pulls = true;
+        assert_eq!(outcome(&workload, CheckName::BackendInImage), Outcome::Failed);
+    }
+
+    #[test]
+    fn the_scripted_stand_in_is_refused() {
+        let mut workload = honest();
+        workload.backend.kind = BackendKind::Scripted;
+        assert_eq!(outcome(&workload, CheckName::BackendInImage), Outcome::Failed);
+    }
+
+    #[test]
+    fn every_exit_in_the_clear_is_refused() {
+        for kind in ["log", "trace", "backend", "", "anything"] {
+            let mut workload = honest();
+            workload.exits.push(Exit { kind: kind.into(), to: "127.0.0.1".into() });
+            assert_eq!(outcome(&workload, CheckName::PlaintextExits), Outcome::Failed, "{kind}");
+        }
+    }
+
+    #[test]
+    fn one_unreleased_model_among_released_ones_is_refused() {
+        let mut workload = honest();
+        let layer = Layer {
+            role: "template".into(),
+            path: "other".into(),
+            size: 1,
+            sha256: [4; 32].into(),
+        };
+        let manifest = ModelManifest::new(vec![layer]).unwrap();
+        workload.models.push(WorkloadModel { name: "x".into(), manifest, settings: vec![] });
+        assert_eq!(outcome(&workload, CheckName::MeasuredModelWeights), Outcome::Failed);
+    }
+}

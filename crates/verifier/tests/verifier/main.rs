@@ -1,0 +1,11 @@
+//! The verifier against the simulator, against broken documents, and against real hardware's evidence.
+
+mod appraisal;
+mod document;
+mod flips;
+mod freshness;
+mod keys_and_offers;
+mod policy;
+mod vectors;
+mod workload;
+mod world;
