@@ -6,13 +6,12 @@ use subrosa_channel::payee::{
     Admitted, Charge, ChargeError, Checked, Claimable, Decision, Inconsistent, Ledger, Ledgers,
     Metered, Moment, Record, Refusal, Run,
 };
-use subrosa_protocol::{
-    Account, Amount, ChannelConfig, Domain, Offer, Receipt, SecretKey, Signed, Timestamp, Voucher,
-};
+use subrosa_protocol::{Account, Domain, Offer, Receipt, SecretKey, Signed, Timestamp};
 use subrosa_session::receipts::Query;
 use subrosa_store::payee::{self, Slip};
 use subrosa_store::{Durable, Pending, Store, StoreError};
 
+use crate::link::ClaimRow;
 use crate::offers;
 use crate::steps::{Step, Steps};
 
@@ -172,14 +171,6 @@ impl Book {
     fn ledgers(&self) -> MutexGuard<'_, Ledgers> {
         self.ledgers.lock().expect("no holder of this lock panics")
     }
-}
-
-/// What a claim's row is made of.
-#[derive(Clone, Debug)]
-pub(crate) struct ClaimRow {
-    pub(crate) config: ChannelConfig,
-    pub(crate) voucher: Signed<Voucher>,
-    pub(crate) total: Amount,
 }
 
 impl From<Claimable<'_>> for ClaimRow {

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use subrosa_api::openai::{ChatRequest, Limits};
 use subrosa_channel::payee::{Admitted, Checked, Ledger, Moment, Refusal, Run};
 use subrosa_engine::{Generation, ServedModel};
-use subrosa_protocol::{Amount, ChannelConfig, Message, Offer, Outcome, Price};
+use subrosa_protocol::{Amount, ChannelConfig, Message, Offer, Price};
 use subrosa_seal::{InnerRequest, REQUEST_CLASS_MAX};
 use subrosa_session::pod::{asked, payment, receipt_fields};
-use subrosa_session::receipts::Query;
 use subrosa_store::Durable;
 
 use crate::book::{Admission, Confirming};
@@ -101,6 +100,9 @@ impl<'a> Question<'a> {
             (Err(refusal), _) => {
                 // A refusal may halt the account, which must be on disk before anyone is told.
                 order.durable().await.map_err(|_| ledger_stopped())?;
+                if let (Refusal::BalanceTooLow { .. }, Some(config)) = (&refusal, self.config()) {
+                    self.core.world.forget(&config);
+                }
                 tracing::info!(account = %account, code = refusal.code(), "an order was refused");
                 let refused = |ledger: Option<&Ledger>| self.refused(&refusal, ledger);
                 Err(self.core.book.look(account, refused))
@@ -172,11 +174,7 @@ impl<'a> Question<'a> {
 
     /// Runs the model while the order goes to disk, and tells what it says.
     async fn run(&self, run: Run, order: Confirming<Admission>, outlet: Outlet) {
-        let max_tokens = match self.bound(&run).await {
-            Ok(max_tokens) => max_tokens,
-            Err(reply) => return self.give_up(run, outlet, reply).await,
-        };
-        let started = self.core.engine.chat(self.model, &self.request, max_tokens);
+        let started = self.core.engine.chat(self.model, &self.request, self.max_tokens);
         let (order, started): (_, Result<Generation, _>) = tokio::join!(order.durable(), started);
         match (order, started) {
             (Ok(order), Ok(generation)) => {
@@ -191,24 +189,6 @@ impl<'a> Question<'a> {
                 outlet.reply(ledger_stopped()).await;
             }
         }
-    }
-
-    /// The most tokens that a run may make. The free second run of an order makes no more than the first
-    /// was charged for, else leaving early and asking again would get a whole answer for a part of its
-    /// price; unless it was the pod that failed.
-    async fn bound(&self, run: &Run) -> Result<u64, Reply> {
-        if !run.is_rerun() {
-            return Ok(self.max_tokens);
-        }
-        let first = self.core.book.receipt(run.account(), Query::Order(run.request())).await;
-        let first = first.map_err(|_| ledger_stopped())?;
-        Ok(first.map_or(self.max_tokens, |receipt| {
-            let receipt = receipt.unverified();
-            match receipt.outcome {
-                Outcome::Failed => self.max_tokens,
-                _ => self.max_tokens.min(receipt.output_tokens.max(1)),
-            }
-        }))
     }
 
     /// Releases a run of which nothing was told, and says why.

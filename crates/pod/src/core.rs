@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::book::Book;
+use crate::claimer::Claimer;
 use crate::evidence::EvidenceDesk;
 use crate::keys::KeyDesk;
 use crate::memory::Memory;
@@ -30,6 +31,8 @@ pub(crate) struct Core {
     pub(crate) keys: KeyDesk,
     /// The ledger.
     pub(crate) book: Book,
+    /// Claims what is owed; where there is a chain.
+    pub(crate) claimer: Option<Claimer>,
     /// The chain, if there is one.
     pub(crate) world: World,
     /// Answers and signatures that are kept for minutes, in memory only.

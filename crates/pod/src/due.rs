@@ -3,8 +3,8 @@
 use subrosa_channel::payee::ChainView;
 use subrosa_protocol::Amount;
 
-use crate::book::ClaimRow;
 use crate::config::ClaimConfig;
+use crate::link::ClaimRow;
 
 /// A channel that owes something, and what the chain says of it.
 #[derive(Clone, Debug)]

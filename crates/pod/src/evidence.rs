@@ -112,7 +112,7 @@ pub enum EvidenceError {
     Attester(#[from] subrosa_attester::AttestError),
     /// The chain gives no finalised block.
     #[error("no finalised block to make evidence over: {0}")]
-    Chain(#[from] crate::world::WorldError),
+    Chain(#[from] crate::link::LinkError),
     /// More verifiers ask than the pod answers.
     #[error("too many verifiers ask for evidence, come back in {retry_after_s} s")]
     TooMany {

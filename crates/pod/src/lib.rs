@@ -21,6 +21,7 @@ mod ask;
 mod book;
 mod bucket;
 mod chat;
+mod claimer;
 mod clock;
 mod config;
 mod core;
@@ -28,6 +29,7 @@ mod due;
 mod evidence;
 mod inside;
 mod keys;
+pub mod link;
 mod memory;
 mod offer;
 mod offers;
@@ -37,6 +39,7 @@ mod pace;
 mod parts;
 mod payment;
 mod pod;
+mod registrar;
 mod replies;
 mod server;
 mod signer;
@@ -48,6 +51,7 @@ mod tls;
 mod workload;
 mod world;
 
+pub use claimer::{ClaimError, ClaimReport};
 pub use config::{
     AttesterConfig, BackendConfig, ClaimConfig, ConfigError, OperatorConfig, PodConfig, PriceConfig,
 };

@@ -83,13 +83,21 @@ impl OfferDesk {
         due.then(|| self.plan.sign(&self.signer, now))
     }
 
-    /// Takes orders under an offer that is kept, and offers it from now on.
-    pub(crate) fn adopt(&self, offer: Signed<Offer>, now: Timestamp) {
-        let mut state = self.state.write().expect("no holder of this lock panics");
+    /// Takes orders under an offer that is kept: callers may see it in the registry any moment.
+    pub(crate) fn accept(&self, offer: &Signed<Offer>, now: Timestamp) {
+        let mut state = self.write();
         state.running.retain(|running| running.expires > now);
         state.running.push(offer.unverified().clone());
         state.terms = self.plan.terms(self.signer.address(), &state.running);
-        state.current = Arc::new(offer);
+    }
+
+    /// Gives out an offer that is accepted and registered.
+    pub(crate) fn give_out(&self, offer: Signed<Offer>) {
+        self.write().current = Arc::new(offer);
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state.write().expect("no holder of this lock panics")
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
@@ -207,7 +215,8 @@ mod tests {
         let late = NOW.after(Duration(3 * WEEK.0));
         let next = desk.successor(late).unwrap();
         let second = next.digest(&Domain::default());
-        desk.adopt(next, late);
+        desk.accept(&next, late);
+        desk.give_out(next);
         assert!(desk.terms().offer(&first).is_some() && desk.terms().offer(&second).is_some());
         assert_eq!(desk.current().digest(&Domain::default()), second);
     }

@@ -23,6 +23,7 @@ impl Deps {
             network,
             engine: engine(&config.backend).await?,
             attester: Attester::Simulator(Simulator::new(image)),
+            link: None,
             listener: None,
             steps: None,
         })

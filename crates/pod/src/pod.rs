@@ -1,14 +1,14 @@
 //! The pod as a whole: started in one order, stopped in another.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use subrosa_attester::Attester;
 use subrosa_chain::Network;
 use subrosa_engine::Engine;
-use subrosa_protocol::{Address, Domain, workload_digest};
+use subrosa_protocol::{Address, B256, Domain, Offer, Signed, workload_digest};
 use subrosa_store::{Store, payee};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -17,20 +17,24 @@ use tokio_util::task::TaskTracker;
 
 use crate::ask::ASKS_MAX;
 use crate::book::Book;
+use crate::claimer::{ClaimError, ClaimReport, Claimer};
 use crate::clock;
 use crate::config::PodConfig;
 use crate::core::Core;
+use crate::due::Occasion;
 use crate::evidence::EvidenceDesk;
 use crate::keys::{KeyDesk, KeySigner};
+use crate::link::{Link, LinkError};
 use crate::memory::Memory;
 use crate::offer::{OfferDesk, OfferPlan, model_offer};
 use crate::offers;
+use crate::registrar::Registrar;
 use crate::server::Server;
 use crate::signer::Signer;
 use crate::start::StartError;
 use crate::steps::{StepHook, Steps};
 use crate::tls::TlsIdentity;
-use crate::world::World;
+use crate::world::{Views, World};
 use crate::{outside, slips, workload};
 
 /// How often memory and ledger are looked through for what has lapsed.
@@ -50,6 +54,8 @@ pub struct Deps {
     pub engine: Engine,
     /// Where evidence comes from.
     pub attester: Attester,
+    /// The chain, with the operator's wallet; on a network with a chain.
+    pub link: Option<Arc<dyn Link>>,
     /// A listener of the caller's own, in place of the configuration's address.
     pub listener: Option<TcpListener>,
     /// Told of every durable step; for tests alone, see [`Step`](crate::Step).
@@ -61,6 +67,7 @@ pub struct Pod {
     core: Arc<Core>,
     server: Server,
     address: SocketAddr,
+    registrar: Option<Registrar>,
     simulated: bool,
     stop: CancellationToken,
     background: TaskTracker,
@@ -72,8 +79,8 @@ impl Pod {
     /// # Errors
     /// [`StartError`] naming what is missing or wrong; nothing keeps running then.
     pub async fn bind(config: PodConfig, deps: Deps) -> Result<Pod, StartError> {
-        let Deps { network, engine, attester, listener, steps } = deps;
-        check(&config, &network, &attester)?;
+        let Deps { network, engine, attester, link, listener, steps } = deps;
+        check(&config, &network, &attester, link.is_some())?;
         let listener = match listener {
             Some(listener) => listener,
             None => TcpListener::bind(config.listen).await.map_err(StartError::Listen)?,
@@ -84,7 +91,7 @@ impl Pod {
         let workload = workload::describe(&config, &engine).to_bytes();
         let workload_digest = workload_digest(&signer.keyset, &workload);
         let domain = network.domain();
-        let world = World::Chainless;
+        let world = World::new(link, domain);
 
         let store = Store::open(&config.state_dir, &[payee::ROOM, offers::ROOM])?;
         let kept = store.read_blocking(|db| offers::running(db, now))?;
@@ -116,6 +123,12 @@ impl Pod {
             tls_key: tls.spki,
             workload: workload_digest,
         });
+        let claimer = match &world {
+            World::Chain(views) => {
+                Some(Claimer::new(Arc::clone(views), config.payee, config.claims))
+            }
+            World::Chainless => None,
+        };
         let core = Arc::new(Core {
             domain,
             signer: signer.key,
@@ -124,6 +137,7 @@ impl Pod {
             evidence,
             keys,
             book,
+            claimer,
             world,
             memory: Memory::new(),
             asks: Arc::new(Semaphore::new(ASKS_MAX)),
@@ -132,8 +146,23 @@ impl Pod {
         let server = Server::start(listener, tls.server, outside::router(Arc::clone(&core)))
             .map_err(StartError::Listen)?;
         let address = server.address();
+        let endpoint = match config.endpoint.as_str() {
+            "" => format!("https://{address}"),
+            endpoint => endpoint.to_owned(),
+        };
+        let registrar = network.chain.as_ref().map(|chain| Registrar {
+            registry: chain.contracts.registry,
+            payee: config.payee,
+            salt: config.salt,
+            endpoint,
+            domain,
+        });
         let (stop, background) = (CancellationToken::new(), TaskTracker::new());
-        let pod = Pod { core, server, address, simulated, stop, background };
+        let pod = Pod { core, server, address, registrar, simulated, stop, background };
+        if let Err(error) = pod.register().await {
+            pod.shutdown().await;
+            return Err(error.into());
+        }
         pod.start_tasks(config.slips_file);
         tracing::info!(name = %config.name, %address, signer = %pod.signer(), "the pod is listening");
         Ok(pod)
@@ -152,6 +181,52 @@ impl Pod {
     /// Whether its evidence proves nothing about hardware.
     pub fn is_simulated(&self) -> bool {
         self.simulated
+    }
+
+    /// The pod's id in the registry, where there is one.
+    pub fn id(&self) -> Option<B256> {
+        let (registrar, views) = self.registered()?;
+        Some(registrar.id(&**views.link()))
+    }
+
+    /// Claims and settles everything that is owed, now.
+    ///
+    /// # Errors
+    /// [`ClaimError`]. After [`LinkError::Unknown`](crate::link::LinkError::Unknown) the same again is
+    /// safe: what was booked is not booked twice.
+    pub async fn claim_now(&self) -> Result<ClaimReport, ClaimError> {
+        let claimer = self.core.claimer.as_ref().ok_or(ClaimError::NoChain)?;
+        claimer.claim(&self.core.book, &self.core.signer, Occasion::Asked).await
+    }
+
+    /// Takes the pod out of the registry, for good: it gets no new channels. What is owed stays
+    /// claimable.
+    ///
+    /// # Errors
+    /// [`ClaimError`].
+    pub async fn retire(&self) -> Result<(), ClaimError> {
+        let (registrar, views) = self.registered().ok_or(ClaimError::NoChain)?;
+        views.link().retire(registrar.id(&**views.link())).await?;
+        Ok(())
+    }
+
+    /// Writes the slips out now, as the pod does every ten seconds.
+    pub async fn export_slips(&self, file: &Path) {
+        slips::export(&self.core, file).await;
+    }
+
+    fn registered(&self) -> Option<(&Registrar, &Views)> {
+        match (&self.registrar, &self.core.world) {
+            (Some(registrar), World::Chain(views)) => Some((registrar, views)),
+            _ => None,
+        }
+    }
+
+    async fn register(&self) -> Result<(), LinkError> {
+        match &self.registrar {
+            Some(registrar) => register(&self.core, registrar, &self.core.offer.current()).await,
+            None => Ok(()),
+        }
     }
 
     /// Stops, in this order: no new connection and no new request; what is being generated ends, is
@@ -175,7 +250,11 @@ impl Pod {
         self.background(|core| async move { core.keys.keep_rotating().await });
         self.background(|core| async move { core.evidence.keep_fresh().await });
         self.background(|core| async move { sweep(&core).await });
-        self.background(|core| async move { renew_offer(&core).await });
+        let registrar = self.registrar.clone();
+        self.background(|core| async move { renew_offer(&core, registrar.as_ref()).await });
+        if self.core.claimer.is_some() {
+            self.background(|core| async move { claim(&core).await });
+        }
         // Without a chain nobody pays, and there is nothing to claim.
         if !self.core.domain.is_chainless() {
             self.background(|core| async move { slips::keep_exporting(&core, &slips).await });
@@ -196,13 +275,19 @@ impl Pod {
 }
 
 /// What must hold between configuration, network and attester before anything is made.
-fn check(config: &PodConfig, network: &Network, attester: &Attester) -> Result<(), StartError> {
+fn check(
+    config: &PodConfig,
+    network: &Network,
+    attester: &Attester,
+    has_link: bool,
+) -> Result<(), StartError> {
     let Domain { chain_id, .. } = network.domain();
     let price = config.price();
     let is_free = price.input.0 == 0 && price.output.0 == 0;
     match chain_id {
         0 if !is_free => return Err(StartError::PricedWithoutChain),
         0 => {}
+        _ if !has_link => return Err(StartError::NoOperator),
         _ if !config.allow_list.is_empty() => return Err(StartError::ListWithChain),
         _ => {}
     }
@@ -222,14 +307,47 @@ async fn sweep(core: &Core) {
     }
 }
 
-async fn renew_offer(core: &Core) {
+async fn claim(core: &Core) {
+    if let Some(claimer) = &core.claimer {
+        claimer.keep_claiming(&core.book, &core.signer).await;
+    }
+}
+
+async fn register(
+    core: &Core,
+    registrar: &Registrar,
+    offer: &Signed<Offer>,
+) -> Result<(), LinkError> {
+    let World::Chain(views) = &core.world else {
+        return Ok(());
+    };
+    let offer = offer.digest(&core.domain);
+    let evidence = core.evidence.shared_digest();
+    registrar.register(views.link(), &core.signer, offer, evidence, core.book.steps()).await
+}
+
+/// Replaces an offer before it ends: the next one is kept, accepted, registered, and then given out.
+async fn renew_offer(core: &Core, registrar: Option<&Registrar>) {
+    let mut waiting = None;
     loop {
         tokio::time::sleep(OFFER_WATCH).await;
         let now = clock::now();
-        let Some(next) = core.offer.successor(now) else { continue };
-        match core.book.keep_offer(&next, &core.domain).await {
-            Ok(()) => core.offer.adopt(next, now),
-            Err(error) => tracing::error!(%error, "the next offer was not kept"),
+        let Some(next) = waiting.take().or_else(|| core.offer.successor(now)) else { continue };
+        if let Err(error) = core.book.keep_offer(&next, &core.domain).await {
+            tracing::error!(%error, "the next offer was not kept");
+            continue;
+        }
+        core.offer.accept(&next, now);
+        let registered = match registrar {
+            Some(registrar) => register(core, registrar, &next).await,
+            None => Ok(()),
+        };
+        match registered {
+            Ok(()) => core.offer.give_out(next),
+            Err(error) => {
+                tracing::error!(%error, "the next offer was not registered");
+                waiting = Some(next);
+            }
         }
     }
 }

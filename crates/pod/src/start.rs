@@ -12,9 +12,15 @@ pub enum StartError {
     /// The ledger cannot be used.
     #[error(transparent)]
     Book(#[from] crate::book::BookError),
+    /// A network with a chain, and no wallet to register and claim with.
+    #[error("this network has a chain; the pod needs the [operator] table with a wallet")]
+    NoOperator,
     /// There is no folder that models are kept in.
     #[error(transparent)]
     Cache(#[from] subrosa_engine::CacheError),
+    /// The chain cannot be read, or does not take the registration.
+    #[error(transparent)]
+    Chain(#[from] crate::link::LinkError),
     /// There is no evidence.
     #[error(transparent)]
     Evidence(#[from] crate::evidence::EvidenceError),

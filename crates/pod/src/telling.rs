@@ -203,7 +203,8 @@ struct Told {
 }
 
 impl Told {
-    /// Keeps the answer for a retry, and its signature. What failed is not kept: its retry is a free run.
+    /// Keeps the answer for a retry, and its signature. What failed is not kept: nobody wants it
+    /// again.
     fn remember(&self, question: &Question<'_>, outcome: Outcome) {
         let core = question.core;
         let streamed = question.request.stream();

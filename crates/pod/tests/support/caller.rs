@@ -6,14 +6,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use subrosa_channel::payer::{Draft, Ledger};
 use subrosa_protocol::hash::{request_hash, response_hash};
 use subrosa_protocol::{
-    Amount, B256, ChannelConfig, Domain, Duration, KeyConfig, Liveness, Message, Offer, Receipt,
-    RequestId, SecretKey, Signed, Timestamp,
+    Amount, B256, ChannelConfig, ChannelId, Domain, Duration, KeyConfig, Liveness, Message, Offer,
+    Receipt, RequestId, SecretKey, Signed, Timestamp,
 };
 use subrosa_seal::{
     Envelope, Fields, InnerRequest, MEDIA_TYPE_REQUEST, Pacing, RequestSealer, ResponseEvent,
     ResponseOpener, field,
 };
-use subrosa_verifier::{AttestedOffer, Evidence, Freshness, Policy, Releases, verify};
+use subrosa_verifier::{AttestedOffer, ChainView, Evidence, Freshness, Policy, Releases, verify};
 
 use super::http;
 
@@ -38,7 +38,6 @@ pub struct Ask {
     pub body: Vec<u8>,
     pub salt: [u8; 32],
     pub id: RequestId,
-    pub max_charge: Amount,
 }
 
 /// An answer, opened.
@@ -67,7 +66,6 @@ impl Ask {
             body,
             salt: rand::random(),
             id: RequestId(B256::from(rand::random::<[u8; 32]>())),
-            max_charge: Amount::ZERO,
         }
     }
 
@@ -114,16 +112,21 @@ pub fn now() -> Timestamp {
 }
 
 impl Caller {
-    /// Attests a pod of a network without a chain and fetches its keys and offer, checking all of it.
-    pub async fn meet(address: SocketAddr, releases: Releases, key: SecretKey) -> Caller {
+    /// Attests a pod and fetches its keys and offer, checking all of it.
+    pub async fn meet(
+        address: SocketAddr,
+        releases: Releases,
+        chain: Option<ChainView>,
+        domain: Domain,
+        key: SecretKey,
+    ) -> Caller {
         let (base, http) = (format!("https://{address}"), http::client());
-        let domain = Domain::default();
         let nonce = B256::from(rand::random::<[u8; 32]>());
         let query = format!("nonce={}", hex::encode(nonce));
         let evidence =
             http.get(format!("{base}/subrosa/v1/evidence?{query}")).send().await.unwrap();
         let evidence = Evidence::parse(&evidence.bytes().await.unwrap()).unwrap();
-        let freshness = Freshness { nonce: Some(nonce), chain: None };
+        let freshness = Freshness { nonce: Some(nonce), chain };
         let attested = verify(&evidence, &Policy::simulated(releases), &freshness, now()).unwrap();
         let keys: serde_json::Value =
             get_json(&http, &format!("{base}/subrosa/v1/keys?{query}")).await;
@@ -133,9 +136,13 @@ impl Caller {
         let offer: serde_json::Value = get_json(&http, &format!("{base}/subrosa/v1/offer")).await;
         let offer = signed::<Offer>(&offer["offer"]);
         let _: AttestedOffer = attested.check_offer(&offer, &domain, now()).unwrap();
-        let (ledger, _) = Ledger::open_free(domain, key.address(), attested.signer());
         let keys = keys.ohttp_keys().to_vec();
-        Caller { base, http, key, domain, keys, offer, ledger, config: None, pacing: Pacing::Off }
+        let config = (!domain.is_chainless()).then(|| channel_of(&offer, &key));
+        let (ledger, _) = match &config {
+            Some(config) => Ledger::open_channel(domain, config.clone()),
+            None => Ledger::open_free(domain, key.address(), attested.signer()),
+        };
+        Caller { base, http, key, domain, keys, offer, ledger, config, pacing: Pacing::Off }
     }
 
     /// Puts a question with a good order.
@@ -188,7 +195,7 @@ impl Caller {
             workload: self.offer.unverified().workload,
             request_id: ask.id,
             request_hash: ask.hash(),
-            max_charge: ask.max_charge,
+            max_charge: self.max_charge(ask),
             expires: now().after(Duration(600)),
         };
         let placed = self.ledger.order(&draft, &self.key).unwrap();
@@ -201,12 +208,41 @@ impl Caller {
         }
     }
 
+    /// The most that a question can cost; nothing for what is no question.
+    pub fn max_charge(&self, ask: &Ask) -> Amount {
+        let body: serde_json::Value = serde_json::from_slice(&ask.body).unwrap_or_default();
+        let tokens = body["max_tokens"].as_u64().unwrap_or(0);
+        match ask.method {
+            "POST" => self.offer.unverified().models[0].max_charge(ask.body.len() as u64, tokens),
+            _ => Amount::ZERO,
+        }
+    }
+
+    /// The channel's id.
+    pub fn channel(&self) -> ChannelId {
+        self.config.as_ref().unwrap().id(&self.domain)
+    }
+
     /// Checks an answer's receipt as a payer does, and takes it into the ledger.
     pub fn accept(&mut self, ask: &Ask, answer: &Answer) -> Receipt {
         let receipt = answer.receipt();
         let verdict = self.ledger.accept(receipt.clone(), Some(answer.hash(&ask.salt)));
         assert_eq!(verdict.outcome, Ok(ask.id));
         receipt.unverified().clone()
+    }
+}
+
+/// The channel that a payer with this key opens to the pod of this offer.
+pub fn channel_of(offer: &Signed<Offer>, key: &SecretKey) -> ChannelConfig {
+    let offer = offer.unverified();
+    ChannelConfig {
+        payer: key.address(),
+        payer_authorizer: key.address(),
+        receiver: offer.payee,
+        receiver_authorizer: offer.signer,
+        token: offer.token,
+        withdraw_delay: offer.withdraw_delay,
+        salt: B256::ZERO,
     }
 }
 

@@ -3,22 +3,26 @@
 #![allow(dead_code)] // each test file uses its own part
 
 pub mod caller;
+pub mod chain;
 pub mod http;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use subrosa_attester::{Attester, Simulator};
 use subrosa_chain::Network;
 use subrosa_engine::{Engine, Script, Scripted};
+use subrosa_pod::link::Link;
 use subrosa_pod::{Deps, Pod, PodConfig, StepHook};
 use subrosa_protocol::{Address, B256, SecretKey};
 use subrosa_verifier::Releases;
 use tempfile::TempDir;
 
 pub use caller::{Ask, Caller};
+pub use chain::{MemoryChain, PAYEE};
 
 pub const IMAGE: &str = "subrosa/test";
 pub const MODEL: &str = "script";
@@ -42,6 +46,8 @@ pub struct Home {
     /// Removes the folder in the end, where it is ours.
     keep: Option<TempDir>,
     pub script: Script,
+    /// A chain in memory; none on a private network.
+    pub chain: Option<Arc<MemoryChain>>,
     pub hook: Option<StepHook>,
 }
 
@@ -59,7 +65,12 @@ impl Home {
             prefill: Duration::ZERO,
             per_token: Duration::ZERO,
         };
-        Home { folder: folder.to_owned(), keep: None, script, hook: None }
+        Home { folder: folder.to_owned(), keep: None, script, chain: None, hook: None }
+    }
+
+    /// A home on a network with a chain.
+    pub fn with_chain() -> Home {
+        Home { chain: Some(Arc::new(MemoryChain::new())), ..Home::new() }
     }
 
     /// A home whose engine takes this long for each token.
@@ -72,6 +83,10 @@ impl Home {
 
     pub fn config(&self) -> PodConfig {
         let folder = self.folder.display();
+        let (allowed, price, payee) = match self.chain {
+            Some(_) => (String::new(), 1_000_000, PAYEE),
+            None => (format!("\"{}\"", friend().address()), 0, Address::ZERO),
+        };
         PodConfig::parse(&format!(
             r#"
             name = "test"
@@ -85,7 +100,7 @@ impl Home {
             slips_file = "{folder}/slips.json"
             offer_weeks = 4
             withdraw_delay = 86400
-            allow_list = ["{friend}"]
+            allow_list = [{allowed}]
             [attester.simulator]
             image = "{IMAGE}"
             [backend.scripted]
@@ -94,16 +109,14 @@ impl Home {
             prefill_ms = 0
             per_token_ms = 0
             [prices]
-            input = "0"
-            output = "0"
+            input = "{price}"
+            output = "{price}"
             [claims]
-            every_s = 3600
+            every_s = 1
             rows = 50
-            min_gain = "1"
+            min_gain = "1000000000"
             "#,
-            payee = Address::ZERO,
             salt = B256::ZERO,
-            friend = friend().address(),
         ))
         .unwrap()
     }
@@ -111,6 +124,9 @@ impl Home {
     pub fn network(&self) -> Network {
         let model = Scripted::new(MODEL, self.script.clone()).models()[0].digest;
         let measurement = Simulator::measurement(IMAGE);
+        if self.chain.is_some() {
+            return chain::network();
+        }
         Network::parse(&format!(
             "name = \"private\"\ntrust = \"simulated\"\nchain_id = 0\n\
              [pinned]\nmeasurements = [\"{measurement}\"]\nmodels = [\"{model}\"]\n"
@@ -123,6 +139,7 @@ impl Home {
             network: self.network(),
             engine: Engine::Scripted(Scripted::new(MODEL, self.script.clone())),
             attester: Attester::Simulator(Simulator::new(IMAGE)),
+            link: self.chain.clone().map(|chain| chain as Arc<dyn Link>),
             listener: None,
             steps: self.hook.clone(),
         }
@@ -137,9 +154,11 @@ impl Home {
     }
 
     pub async fn meet_at(&self, address: SocketAddr, key: SecretKey) -> Caller {
-        let pinned = self.network().pinned;
-        let releases = Releases { measurements: pinned.measurements, models: pinned.models };
-        Caller::meet(address, releases, key).await
+        let model = Scripted::new(MODEL, self.script.clone()).models()[0].digest;
+        let measurements = vec![Simulator::measurement(IMAGE)];
+        let releases = Releases { measurements, models: vec![model] };
+        let view = self.chain.as_ref().map(|chain| chain.view());
+        Caller::meet(address, releases, view, self.network().domain(), key).await
     }
 }
 
