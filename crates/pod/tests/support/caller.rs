@@ -7,7 +7,7 @@ use subrosa_channel::payer::{Draft, Ledger};
 use subrosa_protocol::hash::{request_hash, response_hash};
 use subrosa_protocol::{
     Amount, B256, ChannelConfig, ChannelId, Domain, Duration, KeyConfig, Liveness, Message, Offer,
-    Receipt, RequestId, SecretKey, Signed, Timestamp,
+    Order, Receipt, RequestId, SecretKey, Signed, Timestamp,
 };
 use subrosa_seal::{
     Envelope, Fields, InnerRequest, MEDIA_TYPE_REQUEST, Pacing, RequestSealer, ResponseEvent,
@@ -187,6 +187,9 @@ impl Caller {
 
     /// An envelope with a good order, and a voucher where one is needed.
     pub fn envelope(&mut self, ask: &Ask) -> Envelope {
+        if ask.method == "GET" {
+            return self.own(ask);
+        }
         let model = self.offer.unverified().models[0].clone();
         let draft = Draft {
             offer: self.offer.digest(&self.domain),
@@ -204,6 +207,24 @@ impl Caller {
             order: Some(placed.order.to_bytes()),
             voucher: placed.voucher.map(|voucher| voucher.to_bytes()),
             last_receipt: self.ledger.last_receipt().map(Signed::to_bytes),
+            ..self.bare(ask)
+        }
+    }
+
+    /// An envelope with an order for something of the caller's own, which costs nothing.
+    fn own(&self, ask: &Ask) -> Envelope {
+        let order = Order {
+            account: self.ledger.account(),
+            offer: self.offer.digest(&self.domain),
+            request_id: ask.id,
+            request_hash: ask.hash(),
+            max_charge: Amount::ZERO,
+            ceiling: Amount::ZERO,
+            expires: now().after(Duration(600)),
+        };
+        Envelope {
+            channel_config: self.config.as_ref().map(Message::encode),
+            order: Some(Signed::sign(order, &self.domain, &self.key).to_bytes()),
             ..self.bare(ask)
         }
     }
