@@ -335,10 +335,6 @@ impl Partial {
         self.size
     }
 
-    pub(super) fn file(&mut self) -> &mut File {
-        &mut self.file
-    }
-
     pub(super) fn folder(&self) -> &Path {
         self.path.parent().expect("a file in the cache has a folder")
     }
@@ -360,6 +356,9 @@ impl Partial {
             return Err(PullError::Size { got: have, expected: self.size });
         }
         self.file.write_all(bytes).await.map_err(|why| self.broken(why))?;
+        // The write itself happens on another thread; a pull that is cut off here must not leave one
+        // behind.
+        self.file.flush().await.map_err(|why| self.broken(why))?;
         self.have = have;
         Ok(())
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, LOCATION, RANGE};
 use reqwest::{Response, StatusCode, Url};
-use tokio::io::AsyncWriteExt;
 
 use super::pull::{Partial, Progress, PullError};
 use crate::http;
@@ -85,7 +84,6 @@ pub(super) async fn fetch(
         partial.write(&bytes).await?;
         progress.bytes(partial.have(), size);
     }
-    partial.file().flush().await.map_err(|why| partial.broken(why))?;
     if partial.have() < size {
         return Err(partial.interrupted());
     }
