@@ -1,8 +1,8 @@
 //! Answers: what the client is told, when, and each refusal for its own reason.
 
 use subrosa_seal::{
-    FRAME_BYTES, Fields, OpenError, Pacing, RESPONSE_CONTENT_MAX, ResponseError, ResponseEvent,
-    response_class,
+    FRAME_BYTES, Fields, OpenError, Pacing, RESPONSE_CLASS_MAX, RESPONSE_CONTENT_MAX,
+    ResponseError, ResponseEvent, response_class,
 };
 
 use crate::pair::{
@@ -167,6 +167,19 @@ fn an_answer_beyond_its_bound_is_not_sealed() {
     let refused = sealer.body(&vec![b'x'; RESPONSE_CONTENT_MAX as usize]);
     assert_eq!(refused, Err(ResponseError::TooLarge));
     assert_eq!(sealer.queued_bytes(), queued, "nothing of it is queued");
+}
+
+#[test]
+fn an_answer_that_outlasts_the_largest_class_ends_there_and_is_truncated() {
+    let (mut sealer, mut opener) = Pod::new().ask(ticks(5));
+    sealer.head(200, &Fields::new()).unwrap();
+    let mut frames = 0;
+    while let Some(frame) = sealer.next_frame() {
+        opener.push(&frame).unwrap();
+        frames += 1;
+    }
+    assert_eq!((frames, sealer.done()), (RESPONSE_CLASS_MAX, true));
+    assert_eq!(opener.finish(), Err(OpenError::Truncated));
 }
 
 #[test]

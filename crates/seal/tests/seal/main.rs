@@ -4,6 +4,7 @@
 mod answers;
 mod foreign;
 mod garbage;
+mod hostile;
 mod observer;
 mod pair;
 mod requests;
