@@ -5,7 +5,9 @@ use std::time::Duration;
 use subrosa_attester::{Attester, Simulator};
 use subrosa_chain::Network;
 use subrosa_engine::catalogue::Catalogue;
-use subrosa_engine::{Builtin, BuiltinConfig, Cache, Engine, Script, Scripted};
+use subrosa_engine::{
+    Builtin, BuiltinConfig, Cache, Engine, Ollama, OllamaConfig, Script, Scripted,
+};
 
 use crate::config::{AttesterConfig, BackendConfig, PodConfig};
 use crate::pod::Deps;
@@ -54,6 +56,9 @@ async fn engine(backend: &BackendConfig) -> Result<Engine, StartError> {
             };
             Ok(Engine::Scripted(Scripted::new(model, script)))
         }
-        BackendConfig::Ollama { .. } => Err(StartError::BackendMissing { backend: "ollama" }),
+        BackendConfig::Ollama { url, models_dir, model } => {
+            let ollama = OllamaConfig::new(url, models_dir, model);
+            Ok(Engine::Ollama(Ollama::connect(ollama).await?))
+        }
     }
 }

@@ -3,12 +3,6 @@
 /// Why a pod does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The backend is not part of this program.
-    #[error("this program has no backend {backend}")]
-    BackendMissing {
-        /// The backend.
-        backend: &'static str,
-    },
     /// The ledger cannot be used.
     #[error(transparent)]
     Book(#[from] crate::book::BookError),
@@ -50,6 +44,9 @@ pub enum StartError {
     /// The network file cannot be used.
     #[error(transparent)]
     Network(#[from] subrosa_chain::NetworkError),
+    /// The Ollama server cannot be used.
+    #[error(transparent)]
+    Ollama(#[from] subrosa_engine::OllamaError),
     /// The state folder cannot be used.
     #[error(transparent)]
     Open(#[from] subrosa_store::OpenError),

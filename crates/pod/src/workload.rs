@@ -2,26 +2,26 @@
 
 use subrosa_engine::{Engine, ServedModel};
 use subrosa_protocol::Workload;
-use subrosa_protocol::workload::{Backend, BackendKind, Exit, Setting, WorkloadModel};
+use subrosa_protocol::workload::{Backend, BackendKind, Setting, WorkloadModel};
 
-use crate::config::{AttesterConfig, BackendConfig, PodConfig};
+use crate::config::{AttesterConfig, PodConfig};
 
 /// What this pod runs: everything that can move plaintext or change an answer.
 pub(crate) fn describe(config: &PodConfig, engine: &Engine) -> Workload {
     let AttesterConfig::Simulator { image } = &config.attester;
-    let outside = backend_outside(&config.backend);
     Workload {
         image: image.clone(),
         backend: Backend {
-            kind: match config.backend {
-                BackendConfig::Builtin { .. } => BackendKind::Builtin,
-                BackendConfig::Ollama { .. } => BackendKind::Ollama,
-                BackendConfig::Scripted { .. } => BackendKind::Scripted,
+            kind: match engine {
+                Engine::Builtin(_) => BackendKind::Builtin,
+                Engine::Ollama(_) => BackendKind::Ollama,
+                Engine::Scripted(_) => BackendKind::Scripted,
             },
-            in_image: outside.is_none(),
+            // The engine connects to no server beyond loopback or a socket of this machine.
+            in_image: true,
             pulls: false,
         },
-        exits: outside.map(|to| Exit { kind: "backend".to_owned(), to }).into_iter().collect(),
+        exits: Vec::new(),
         models: engine.models().iter().map(model).collect(),
     }
 }
@@ -45,42 +45,4 @@ fn model(served: &ServedModel) -> WorkloadModel {
     }
     settings.sort_by(|one, other| one.name.cmp(&other.name));
     WorkloadModel { name: served.name.clone(), manifest: served.manifest.clone(), settings }
-}
-
-/// The address of a backend that is not reached over loopback, and so is no process of this image.
-fn backend_outside(backend: &BackendConfig) -> Option<String> {
-    let BackendConfig::Ollama { url, .. } = backend else {
-        return None;
-    };
-    let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-    let host = host.split('/').next().unwrap_or_default();
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    let loopback = matches!(host, "127.0.0.1" | "localhost" | "[::1]");
-    (!loopback).then(|| url.clone())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_backend_beyond_loopback_is_declared_as_an_exit() {
-        let ollama = |url: &str| BackendConfig::Ollama {
-            url: url.into(),
-            models_dir: "/models".into(),
-            model: "m".into(),
-        };
-        for inside in ["http://127.0.0.1:11434", "http://localhost:1/x", "http://[::1]:11434"] {
-            assert_eq!(backend_outside(&ollama(inside)), None, "{inside}");
-        }
-        for outside in [
-            "http://10.0.0.7:11434",
-            "http://localhost.example:1",
-            "http://user@host:1",
-            "http://127.0.0.1.example",
-            "http://127.0.0.1@host",
-        ] {
-            assert_eq!(backend_outside(&ollama(outside)).as_deref(), Some(outside));
-        }
-    }
 }
