@@ -45,6 +45,8 @@ mod client;
 mod envelope;
 mod fields;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gate;
 mod keys;
 mod pacing;
