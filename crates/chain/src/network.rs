@@ -145,8 +145,7 @@ impl Network {
             return Err(NetworkError::TooLong { path: path.to_owned(), size });
         }
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        Network::parse(&text)
-            .map_err(|fault| NetworkError::Fault { path: path.to_owned(), fault })
+        Network::parse(&text).map_err(|fault| NetworkError::Fault { path: path.to_owned(), fault })
     }
 
     /// Reads the text of a network file.
@@ -311,8 +310,10 @@ pub enum NetworkFault {
     #[error("a network without a chain (chain_id 0) must pin measurements and models")]
     NothingPinned,
     /// More approvals are asked for than publishers exist, or none, or one is listed twice.
-    #[error("{threshold} of {publishers} distinct publishers cannot publish; \
-             the threshold is 1 to their number, and each is listed once")]
+    #[error(
+        "{threshold} of {publishers} distinct publishers cannot publish; \
+             the threshold is 1 to their number, and each is listed once"
+    )]
     Threshold {
         /// How many approvals are asked for.
         threshold: u64,
@@ -368,10 +369,10 @@ mod tests {
         let network = Network::parse(EXAMPLE).unwrap();
         let chain = network.chain.as_ref().unwrap();
         assert_eq!(chain.finality, Finality::Finalized);
-        assert_eq!(network.domain(), Domain {
-            chain_id: chain.chain_id,
-            escrow: chain.contracts.escrow
-        });
+        assert_eq!(
+            network.domain(),
+            Domain { chain_id: chain.chain_id, escrow: chain.contracts.escrow }
+        );
         assert_eq!(Network::parse(&network.to_toml()).unwrap(), network);
     }
 
