@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn the_largest_price_does_not_overflow() {
-        let dear = Candidate { failures: 99, latency_ms: Some(u32::MAX), ..candidate(1, u128::MAX) };
+        let dear =
+            Candidate { failures: 99, latency_ms: Some(u32::MAX), ..candidate(1, u128::MAX) };
         assert_eq!(first(vec![dear, candidate(2, 1)]), 2);
     }
 }

@@ -198,6 +198,11 @@ impl Asking {
         self.draft.request_id
     }
 
+    /// The order as it was last signed.
+    pub fn order(&self) -> &Signed<Order> {
+        &self.order
+    }
+
     /// The order's salt, with which the answer's hash is checked again later.
     pub fn salt(&self) -> &[u8; 32] {
         &self.salt

@@ -1,0 +1,140 @@
+//! What the client keeps besides its ledgers: which pod was asked on which evidence, and the receipts.
+//!
+//! Hashes and signatures only: no prompt and no answer is ever written.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use subrosa_protocol::{B256, Order, Receipt, RequestId, Signed};
+use subrosa_store::Room;
+
+use crate::export::ReleasesSeen;
+
+/// The tables.
+pub(crate) const ROOM: Room = Room { name: "client", migrations: &[TABLES] };
+
+const TABLES: &str = "
+CREATE TABLE client_evidence (
+    digest BLOB PRIMARY KEY,
+    document BLOB NOT NULL,
+    offer TEXT NOT NULL,
+    releases TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE client_questions (
+    request BLOB PRIMARY KEY,
+    pod BLOB NOT NULL,
+    evidence BLOB NOT NULL REFERENCES client_evidence (digest),
+    signed_order BLOB NOT NULL,
+    channel BLOB,
+    receipt BLOB
+) WITHOUT ROWID;";
+
+/// A question that was ordered, and its receipt once there is one.
+pub(crate) struct Kept {
+    pub(crate) pod: B256,
+    pub(crate) order: Signed<Order>,
+    pub(crate) channel: Option<Vec<u8>>,
+    pub(crate) receipt: Option<Signed<Receipt>>,
+    pub(crate) evidence: Vec<u8>,
+    pub(crate) offer: String,
+    pub(crate) releases: ReleasesSeen,
+}
+
+/// What is known of a question before it leaves.
+pub(crate) struct Question {
+    pub(crate) pod: B256,
+    pub(crate) evidence_digest: B256,
+    pub(crate) evidence: Vec<u8>,
+    pub(crate) offer: String,
+    pub(crate) releases: ReleasesSeen,
+    pub(crate) order: Signed<Order>,
+    pub(crate) channel: Option<Vec<u8>>,
+}
+
+/// Notes a question; in the transaction that notes its order.
+pub(crate) fn question(db: &Connection, question: &Question) -> rusqlite::Result<()> {
+    let releases =
+        serde_json::to_string(&question.releases).expect("digests and numbers are plain JSON");
+    db.prepare_cached("INSERT OR IGNORE INTO client_evidence VALUES (?1, ?2, ?3, ?4)")?.execute(
+        params![question.evidence_digest.as_slice(), question.evidence, question.offer, releases],
+    )?;
+    db.prepare_cached(
+        "INSERT INTO client_questions (request, pod, evidence, signed_order, channel)
+         VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (request) DO UPDATE SET signed_order = excluded.signed_order",
+    )?
+    .execute(params![
+        question.order.unverified().request_id.0.as_slice(),
+        question.pod.as_slice(),
+        question.evidence_digest.as_slice(),
+        question.order.to_bytes(),
+        question.channel,
+    ])?;
+    Ok(())
+}
+
+/// Notes a good receipt; in the transaction in which the ledger takes it.
+pub(crate) fn receipt(
+    db: &Connection,
+    request: RequestId,
+    receipt: &Signed<Receipt>,
+) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE client_questions SET receipt = ?2 WHERE request = ?1")?
+        .execute(params![request.0.as_slice(), receipt.to_bytes()])?;
+    Ok(())
+}
+
+/// A receipt with its pod, newest first.
+pub(crate) fn receipts(
+    db: &Connection,
+) -> rusqlite::Result<Vec<(RequestId, B256, Signed<Receipt>)>> {
+    let mut query = db.prepare_cached(
+        "SELECT request, pod, receipt FROM client_questions WHERE receipt NOT NULL",
+    )?;
+    let rows = query.query_map((), |row| {
+        Ok((RequestId(word(row.get(0)?)), word(row.get(1)?), signed(row.get(2)?, 2)?))
+    })?;
+    let mut receipts = rows.collect::<rusqlite::Result<Vec<(_, _, Signed<Receipt>)>>>()?;
+    let key =
+        |receipt: &Signed<Receipt>| (receipt.unverified().issued_at, receipt.unverified().seq);
+    receipts.sort_by_key(|(_, _, receipt)| std::cmp::Reverse(key(receipt)));
+    Ok(receipts)
+}
+
+/// Everything that is kept of one question.
+pub(crate) fn find(db: &Connection, request: RequestId) -> rusqlite::Result<Option<Kept>> {
+    db.prepare_cached(
+        "SELECT pod, signed_order, channel, receipt, document, offer, releases
+         FROM client_questions JOIN client_evidence ON digest = evidence WHERE request = ?1",
+    )?
+    .query_row(params![request.0.as_slice()], |row| {
+        let receipt: Option<Vec<u8>> = row.get(3)?;
+        let releases: String = row.get(6)?;
+        Ok(Kept {
+            pod: word(row.get(0)?),
+            order: signed(row.get(1)?, 1)?,
+            channel: row.get(2)?,
+            receipt: receipt.map(|bytes| signed(bytes, 3)).transpose()?,
+            evidence: row.get(4)?,
+            offer: row.get(5)?,
+            releases: serde_json::from_str(&releases).map_err(|error| unreadable(6, error))?,
+        })
+    })
+    .optional()
+}
+
+fn word(bytes: [u8; 32]) -> B256 {
+    B256::from(bytes)
+}
+
+fn signed<T: subrosa_protocol::Message>(
+    bytes: Vec<u8>,
+    column: usize,
+) -> rusqlite::Result<Signed<T>> {
+    Signed::from_bytes(&bytes).map_err(|error| unreadable(column, error))
+}
+
+fn unreadable(
+    column: usize,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, Box::new(error))
+}

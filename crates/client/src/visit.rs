@@ -1,0 +1,219 @@
+//! Visiting a pod: evidence, offer and keys over a connection that is not yet trusted, then a pinned one.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::StreamExt;
+use serde::Deserialize;
+use subrosa_chain::Chain;
+use subrosa_protocol::{Address, B256, Domain, Signed, Timestamp};
+use subrosa_verifier::{
+    Attested, AttestedKeys, Block, ChainView, DOCUMENT_BYTES_MAX, Evidence, Freshness, NonceKind,
+    Policy, Report,
+};
+
+use crate::export::ReleasesSeen;
+use crate::pod::{Past, Pod};
+use crate::transport::{Trust, http_client};
+
+/// A pod has this long to answer each question about itself.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// Offer and key config are far smaller.
+const JSON_BYTES_MAX: usize = 256 * 1024;
+
+/// What the registry says of a pod, or a network file without a chain.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) id: B256,
+    pub(crate) endpoint: String,
+    /// Signer and offer digest as registered; none without a registry.
+    pub(crate) registered: Option<(Address, B256)>,
+}
+
+/// Why a pod may not be asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    /// The check, by name.
+    pub(crate) check: String,
+    /// For people.
+    pub(crate) reason: String,
+    /// Where its evidence was appraised: all checks.
+    pub(crate) report: Option<Report>,
+}
+
+impl Refused {
+    fn new(check: &str, reason: impl ToString) -> Refused {
+        Refused { check: check.into(), reason: reason.to_string(), report: None }
+    }
+}
+
+/// What the checks are held against.
+pub(crate) struct Terms<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) releases: &'a ReleasesSeen,
+    pub(crate) domain: Domain,
+    pub(crate) chain: Option<&'a Chain>,
+}
+
+/// The time, as everything that is pure gets it.
+pub(crate) fn now() -> Timestamp {
+    // A clock before 1970 makes everything stale, which refuses.
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}
+
+/// Fetches and checks everything about a pod.
+pub(crate) async fn visit(listed: &Listed, terms: &Terms<'_>, past: Past) -> Result<Pod, Refused> {
+    let http = http_client(Trust::Unpinned).map_err(|error| Refused::new("tls", error))?;
+    let (attested, document) = attest(listed, terms, &http).await?;
+    let offer = fetch_offer(listed, &http).await?;
+    if let Some((signer, digest)) = listed.registered {
+        if attested.signer() != signer {
+            return Err(Refused::new(
+                "signer_registered",
+                "the attested key is not the registered one",
+            ));
+        }
+        // Clients take only the registered offer, so that a price cannot differ from caller to caller.
+        if offer.digest(&terms.domain) != digest {
+            return Err(Refused::new("offer_registered", "the offer is not the registered one"));
+        }
+    }
+    let attested_offer = attested
+        .check_offer(&offer, &terms.domain, now())
+        .map_err(|error| Refused::new("offer", error))?;
+    let keys = fetch_keys(listed, &attested, &terms.domain, &http).await?;
+    let pinned = pinned(&keys)?;
+    let releases = terms.releases.clone();
+    Ok(Pod::new(
+        listed.id,
+        listed.endpoint.clone(),
+        attested,
+        attested_offer,
+        offer.to_base64(),
+        document,
+        releases,
+        (keys, pinned),
+        past,
+    ))
+}
+
+/// Fetches fresh keys of a pod that was attested before.
+pub(crate) async fn renew(pod: &Pod, domain: &Domain) -> Result<(), Refused> {
+    let listed = Listed { id: pod.id, endpoint: pod.endpoint.clone(), registered: None };
+    let http = http_client(Trust::Unpinned).map_err(|error| Refused::new("tls", error))?;
+    let keys = fetch_keys(&listed, &pod.attested, domain, &http).await?;
+    let pinned = pinned(&keys)?;
+    pod.renew_keys(keys, pinned);
+    Ok(())
+}
+
+fn pinned(keys: &AttestedKeys) -> Result<reqwest::Client, Refused> {
+    http_client(Trust::Pinned(keys.tls_key())).map_err(|error| Refused::new("tls", error))
+}
+
+async fn attest(
+    listed: &Listed,
+    terms: &Terms<'_>,
+    http: &reqwest::Client,
+) -> Result<(Attested, Vec<u8>), Refused> {
+    let shared = terms.policy.nonce.kind == NonceKind::Shared && terms.chain.is_some();
+    let nonce = (!shared).then(|| B256::from(rand::random::<[u8; 32]>()));
+    let query = nonce.map(|nonce| format!("?nonce={}", hex::encode(nonce))).unwrap_or_default();
+    let url = format!("{}/subrosa/v1/evidence{query}", listed.endpoint);
+    let document = fetch(http, &url, DOCUMENT_BYTES_MAX).await?;
+    let evidence =
+        Evidence::parse(&document).map_err(|error| Refused::new("evidence_readable", error))?;
+    let chain = match terms.chain {
+        Some(chain) => Some(view(chain, &evidence).await?),
+        None => None,
+    };
+    let freshness = Freshness { nonce, chain };
+    match subrosa_verifier::verify(&evidence, terms.policy, &freshness, now()) {
+        Ok(attested) => Ok((attested, document)),
+        Err(refusal) => Err(Refused {
+            check: refusal.failed().name.as_str().into(),
+            reason: refusal.to_string(),
+            report: Some(refusal.report().clone()),
+        }),
+    }
+}
+
+/// Our own node's view of the block that the evidence names.
+async fn view(chain: &Chain, evidence: &Evidence) -> Result<ChainView, Refused> {
+    let unread = |error: subrosa_chain::ChainError| Refused::new("chain_view", error);
+    let head = chain.finalised(now()).await.map_err(unread)?;
+    let number = evidence.nonce().block_number;
+    let named =
+        if number <= head.number { chain.block(number).await.map_err(unread)? } else { None };
+    let block = |head: subrosa_chain::BlockHead| Block {
+        number: head.number,
+        hash: head.hash,
+        timestamp: head.timestamp,
+    };
+    let chain_id = chain.domain().chain_id;
+    Ok(ChainView { chain_id, finalised: block(head), named: named.map(block) })
+}
+
+#[derive(Deserialize)]
+struct OfferAnswer {
+    offer: String,
+}
+
+async fn fetch_offer(
+    listed: &Listed,
+    http: &reqwest::Client,
+) -> Result<Signed<subrosa_protocol::Offer>, Refused> {
+    let url = format!("{}/subrosa/v1/offer", listed.endpoint);
+    let answer: OfferAnswer = json(&fetch(http, &url, JSON_BYTES_MAX).await?)?;
+    Signed::from_base64(&answer.offer).map_err(|error| Refused::new("offer", error))
+}
+
+#[derive(Deserialize)]
+struct KeysAnswer {
+    key_config: String,
+    liveness: String,
+}
+
+async fn fetch_keys(
+    listed: &Listed,
+    attested: &Attested,
+    domain: &Domain,
+    http: &reqwest::Client,
+) -> Result<AttestedKeys, Refused> {
+    let nonce = B256::from(rand::random::<[u8; 32]>());
+    let url = format!("{}/subrosa/v1/keys?nonce={}", listed.endpoint, hex::encode(nonce));
+    let answer: KeysAnswer = json(&fetch(http, &url, JSON_BYTES_MAX).await?)?;
+    let malformed = |error| Refused::new("key_config", error);
+    let config = Signed::from_base64(&answer.key_config).map_err(malformed)?;
+    let liveness = Signed::from_base64(&answer.liveness).map_err(malformed)?;
+    attested
+        .check_key_config(&config, &liveness, &nonce, domain, now())
+        .map_err(|error| Refused::new("key_config", error))
+}
+
+fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
+    serde_json::from_slice(bytes)
+        .map_err(|_| Refused::new("readable", "the pod's answer is no JSON of ours"))
+}
+
+/// A bounded GET. What the pod says on failure is not repeated: it is the pod's text, not ours.
+async fn fetch(http: &reqwest::Client, url: &str, bytes_max: usize) -> Result<Vec<u8>, Refused> {
+    let unreachable = || Refused::new("reachable", "the pod does not answer");
+    let fetching = async {
+        let response = http.get(url).send().await.map_err(|_| unreachable())?;
+        if !response.status().is_success() {
+            let status = response.status().as_u16();
+            return Err(Refused::new("reachable", format!("the pod answers with status {status}")));
+        }
+        let mut body = Vec::new();
+        let mut pieces = response.bytes_stream();
+        while let Some(piece) = pieces.next().await {
+            body.extend_from_slice(&piece.map_err(|_| unreachable())?);
+            if body.len() > bytes_max {
+                return Err(Refused::new("readable", "the pod's answer is too long"));
+            }
+        }
+        Ok(body)
+    };
+    tokio::time::timeout(ANSWER_TIME, fetching).await.unwrap_or_else(|_| Err(unreachable()))
+}
