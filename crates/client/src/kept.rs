@@ -29,7 +29,6 @@ CREATE TABLE client_questions (
 
 /// A question that was ordered, and its receipt once there is one.
 pub(crate) struct Kept {
-    pub(crate) pod: B256,
     pub(crate) order: Signed<Order>,
     pub(crate) channel: Option<Vec<u8>>,
     pub(crate) receipt: Option<Signed<Receipt>>,
@@ -102,20 +101,19 @@ pub(crate) fn receipts(
 /// Everything that is kept of one question.
 pub(crate) fn find(db: &Connection, request: RequestId) -> rusqlite::Result<Option<Kept>> {
     db.prepare_cached(
-        "SELECT pod, signed_order, channel, receipt, document, offer, releases
+        "SELECT signed_order, channel, receipt, document, offer, releases
          FROM client_questions JOIN client_evidence ON digest = evidence WHERE request = ?1",
     )?
     .query_row(params![request.0.as_slice()], |row| {
-        let receipt: Option<Vec<u8>> = row.get(3)?;
-        let releases: String = row.get(6)?;
+        let receipt: Option<Vec<u8>> = row.get(2)?;
+        let releases: String = row.get(5)?;
         Ok(Kept {
-            pod: word(row.get(0)?),
-            order: signed(row.get(1)?, 1)?,
-            channel: row.get(2)?,
-            receipt: receipt.map(|bytes| signed(bytes, 3)).transpose()?,
-            evidence: row.get(4)?,
-            offer: row.get(5)?,
-            releases: serde_json::from_str(&releases).map_err(|error| unreadable(6, error))?,
+            order: signed(row.get(0)?, 0)?,
+            channel: row.get(1)?,
+            receipt: receipt.map(|bytes| signed(bytes, 2)).transpose()?,
+            evidence: row.get(3)?,
+            offer: row.get(4)?,
+            releases: serde_json::from_str(&releases).map_err(|error| unreadable(5, error))?,
         })
     })
     .optional()
