@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
+use subrosa_chain::ClaimRow;
 use subrosa_channel::payee::{
     Admitted, Charge, ChargeError, Checked, Claimable, Decision, Inconsistent, Ledger, Ledgers,
     Metered, Moment, Record, Refusal, Run,
@@ -11,7 +12,6 @@ use subrosa_session::receipts::Query;
 use subrosa_store::payee::{self, Slip};
 use subrosa_store::{Durable, Pending, Store, StoreError};
 
-use crate::link::ClaimRow;
 use crate::offers;
 use crate::steps::{Step, Steps};
 
@@ -145,7 +145,7 @@ impl Book {
 
     /// What every channel owes in all, with what a claim's row needs.
     pub(crate) fn claimable(&self) -> Vec<ClaimRow> {
-        self.ledgers().iter().filter_map(|ledger| ledger.claimable()).map(ClaimRow::from).collect()
+        self.ledgers().iter().filter_map(|ledger| ledger.claimable()).map(row).collect()
     }
 
     /// The hook that is told of durable steps.
@@ -173,13 +173,11 @@ impl Book {
     }
 }
 
-impl From<Claimable<'_>> for ClaimRow {
-    fn from(claimable: Claimable<'_>) -> ClaimRow {
-        ClaimRow {
-            config: claimable.config.clone(),
-            voucher: claimable.voucher.clone(),
-            total: claimable.total,
-        }
+fn row(claimable: Claimable<'_>) -> ClaimRow {
+    ClaimRow {
+        config: claimable.config.clone(),
+        voucher: claimable.voucher.clone(),
+        total: claimable.total,
     }
 }
 

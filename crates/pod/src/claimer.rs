@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use subrosa_protocol::{Address, Amount, B256, ClaimBatch, ClaimEntry, SecretKey, Signed, Voucher};
+use subrosa_chain::ClaimRow;
+use subrosa_protocol::{Address, Amount, B256, ClaimBatch, SecretKey, Signed};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::book::Book;
 use crate::config::ClaimConfig;
 use crate::due::{Occasion, Owed, due};
-use crate::link::{ClaimRow, LinkError};
+use crate::link::LinkError;
 use crate::steps::Step;
 use crate::world::Views;
 
@@ -148,7 +149,7 @@ impl Claimer {
         report: &mut ClaimReport,
     ) -> Result<(), ClaimError> {
         let rows: Vec<ClaimRow> = batch.iter().map(|owed| owed.row.clone()).collect();
-        let claims = rows.iter().map(entry).collect();
+        let claims = rows.iter().map(ClaimRow::entry).collect();
         let signed = Signed::sign(ClaimBatch { claims }, self.views.domain(), signer);
         let mined = self.views.link().claim(rows, signed).await;
         for owed in batch {
@@ -163,11 +164,6 @@ impl Claimer {
             Amount(report.claimed.0 + batch.iter().map(|owed| owed.gain().0).sum::<u128>());
         Ok(())
     }
-}
-
-fn entry(row: &ClaimRow) -> ClaimEntry {
-    let Voucher { channel, ceiling } = *row.voucher.unverified();
-    ClaimEntry { channel, ceiling, total: row.total }
 }
 
 /// Rows of one packed claim share receiver, authorizer, token and delay; those of an older offer may

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use subrosa_chain::Passphrase;
 use subrosa_protocol::{Address, Amount, B256, Duration, Price};
+use zeroize::Zeroizing;
 
 /// The longest offer: a price that binds for longer than a quarter of a year is a mistake.
 const OFFER_WEEKS_MAX: u64 = 13;
@@ -221,6 +223,24 @@ impl PodConfig {
     }
 }
 
+impl OperatorConfig {
+    /// The passphrase, where the configuration names its source.
+    pub(crate) fn passphrase(&self) -> Result<Option<Passphrase>, ConfigError> {
+        if let Some(path) = &self.passphrase_file {
+            let unreadable = |source| ConfigError::Unreadable { path: path.clone(), source };
+            let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
+            let line = text.lines().next().unwrap_or_default();
+            return Ok(Some(Passphrase::new(line.to_owned())));
+        }
+        let Some(variable) = &self.passphrase_env else {
+            return Ok(None);
+        };
+        let text = std::env::var(variable)
+            .map_err(|_| ConfigError::NoVariable { variable: variable.clone() })?;
+        Ok(Some(Passphrase::new(text)))
+    }
+}
+
 fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     (1..=64).contains(&name.len()) && name.bytes().all(plain)
@@ -239,6 +259,12 @@ pub enum ConfigError {
     /// The text is not TOML, a member is missing, unknown or of another type.
     #[error("the pod's configuration does not parse: {0}")]
     Malformed(toml::de::Error),
+    /// The environment variable for the passphrase is not set, or is not text.
+    #[error("the environment variable {variable} must hold the wallet's passphrase")]
+    NoVariable {
+        /// Its name.
+        variable: String,
+    },
     /// A member has a value outside its bounds.
     #[error("{member} must be {must}")]
     OutOfBounds {
@@ -248,7 +274,7 @@ pub enum ConfigError {
         must: &'static str,
     },
     /// The file cannot be read.
-    #[error("cannot read the pod's configuration {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -1,10 +1,10 @@
 //! Which channels to claim now: the rule alone (spec/pod.md 9).
 
+use subrosa_chain::ClaimRow;
 use subrosa_channel::payee::ChainView;
 use subrosa_protocol::Amount;
 
 use crate::config::ClaimConfig;
-use crate::link::ClaimRow;
 
 /// A channel that owes something, and what the chain says of it.
 #[derive(Clone, Debug)]

@@ -33,6 +33,7 @@ pub mod link;
 mod memory;
 mod offer;
 mod offers;
+mod onchain;
 mod outlet;
 mod outside;
 mod pace;
@@ -55,6 +56,7 @@ pub use claimer::{ClaimError, ClaimReport};
 pub use config::{
     AttesterConfig, BackendConfig, ClaimConfig, ConfigError, OperatorConfig, PodConfig, PriceConfig,
 };
+pub use onchain::OnChain;
 pub use pod::{Deps, Pod};
 pub use start::StartError;
 pub use steps::{Step, StepHook};

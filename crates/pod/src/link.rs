@@ -1,13 +1,11 @@
 //! What a pod asks of a chain, and of its operator's wallet there.
 //!
-//! A trait, so that the pod's rules are tested against a chain in memory; the real one stands in
-//! the chain room.
+//! A trait, so that the pod's rules are tested against a chain in memory; the real one is
+//! [`OnChain`](crate::OnChain).
 
 use futures_util::future::BoxFuture;
-use subrosa_protocol::{
-    Address, Amount, B256, ChannelConfig, ChannelId, ClaimBatch, Registration, Signed, Timestamp,
-    Voucher,
-};
+use subrosa_chain::{ChannelState, ClaimRow, Mined};
+use subrosa_protocol::{Address, Amount, B256, ChannelId, ClaimBatch, Registration, Signed};
 
 /// An answer of the chain, some time later.
 pub type Later<'a, T> = BoxFuture<'a, Result<T, LinkError>>;
@@ -64,28 +62,6 @@ pub struct NamedBlock {
     pub hash: B256,
 }
 
-/// A channel as the contract has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChannelState {
-    /// Deposits less refunds and withdrawals.
-    pub balance: Amount,
-    /// What was booked for the receiver, ever.
-    pub claimed: Amount,
-    /// When the payer began to withdraw, while that is pending.
-    pub withdraw_requested_at: Option<Timestamp>,
-}
-
-/// What a claim's row is made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimRow {
-    /// The channel.
-    pub config: ChannelConfig,
-    /// The highest voucher.
-    pub voucher: Signed<Voucher>,
-    /// All that was charged.
-    pub total: Amount,
-}
-
 /// A pod as the registry has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -99,15 +75,6 @@ pub struct Entry {
     pub endpoint: String,
     /// Whether it takes no new channels any more.
     pub retired: bool,
-}
-
-/// A transaction in a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mined {
-    /// Its hash.
-    pub hash: B256,
-    /// What it cost, in gas.
-    pub gas: u64,
 }
 
 /// What goes wrong on the way to a chain.

@@ -1,35 +1,68 @@
 //! The parts that a configuration names, made.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use subrosa_attester::{Attester, Simulator};
-use subrosa_chain::Network;
+use subrosa_chain::{Chain, Network, Passphrase, Wallet};
 use subrosa_engine::catalogue::Catalogue;
 use subrosa_engine::{
     Builtin, BuiltinConfig, Cache, Engine, Ollama, OllamaConfig, Script, Scripted,
 };
 
 use crate::config::{AttesterConfig, BackendConfig, PodConfig};
+use crate::link::{Link, LinkError};
+use crate::onchain::OnChain;
 use crate::pod::Deps;
 use crate::start::StartError;
 
 impl Deps {
-    /// Makes everything that a configuration names: reads the network file, loads the model.
+    /// Makes everything that a configuration names: reads the network file, opens the wallet, reaches
+    /// the chain, loads the model. `passphrase` is the wallet's, where the configuration names no
+    /// source of it.
     ///
     /// # Errors
     /// [`StartError`] naming the part that cannot be made.
-    pub async fn from_config(config: &PodConfig) -> Result<Deps, StartError> {
+    pub async fn from_config(
+        config: &PodConfig,
+        passphrase: Option<Passphrase>,
+    ) -> Result<Deps, StartError> {
         let network = Network::load(&config.network)?;
+        let link = link(config, &network, passphrase).await?;
         let AttesterConfig::Simulator { image } = &config.attester;
         Ok(Deps {
             network,
             engine: engine(&config.backend).await?,
             attester: Attester::Simulator(Simulator::new(image)),
-            link: None,
+            link,
             listener: None,
             steps: None,
         })
     }
+}
+
+/// The chain with the operator's wallet; none on a network without a chain.
+async fn link(
+    config: &PodConfig,
+    network: &Network,
+    passphrase: Option<Passphrase>,
+) -> Result<Option<Arc<dyn Link>>, StartError> {
+    if network.chain.is_none() {
+        return Ok(None);
+    }
+    let operator = config.operator.as_ref().ok_or(StartError::NoOperator)?;
+    let passphrase = match operator.passphrase()? {
+        Some(passphrase) => passphrase,
+        None => passphrase.ok_or(StartError::NoPassphrase)?,
+    };
+    let path = operator.wallet.clone();
+    // Opening a keystore takes a second of computing on purpose.
+    let opening = tokio::task::spawn_blocking(move || Wallet::open(&path, &passphrase));
+    let wallet = opening.await.expect("opening a wallet does not panic")?;
+    // The HTTP client to the node wants a provider of cryptography; somebody else's choice is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let chain = Chain::connect(network).await.map_err(LinkError::from)?;
+    Ok(Some(Arc::new(OnChain::new(chain, wallet, config.payee).await?)))
 }
 
 async fn engine(backend: &BackendConfig) -> Result<Engine, StartError> {

@@ -3,12 +3,18 @@
 /// Why a pod does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The configuration's source of the passphrase cannot be used.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
     /// The ledger cannot be used.
     #[error(transparent)]
     Book(#[from] crate::book::BookError),
     /// A network with a chain, and no wallet to register and claim with.
     #[error("this network has a chain; the pod needs the [operator] table with a wallet")]
     NoOperator,
+    /// The wallet's passphrase is nowhere.
+    #[error("the wallet needs its passphrase: name passphrase_file or passphrase_env, or type it")]
+    NoPassphrase,
     /// There is no folder that models are kept in.
     #[error(transparent)]
     Cache(#[from] subrosa_engine::CacheError),
@@ -56,6 +62,9 @@ pub enum StartError {
     /// There is no TLS key.
     #[error(transparent)]
     Tls(#[from] crate::tls::TlsError),
+    /// The operator's wallet cannot be opened.
+    #[error(transparent)]
+    Wallet(#[from] subrosa_chain::WalletError),
     /// The catalogue does not have the model.
     #[error(
         "the catalogue has no model {model} for the built-in engine; see `subrosa models list`"

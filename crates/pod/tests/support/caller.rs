@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use subrosa_chain::{BlockHead, Chain};
 use subrosa_channel::payer::{Draft, Ledger};
 use subrosa_protocol::hash::{request_hash, response_hash};
 use subrosa_protocol::{
@@ -13,7 +14,9 @@ use subrosa_seal::{
     Envelope, Fields, InnerRequest, MEDIA_TYPE_REQUEST, Pacing, RequestSealer, ResponseEvent,
     ResponseOpener, field,
 };
-use subrosa_verifier::{AttestedOffer, ChainView, Evidence, Freshness, Policy, Releases, verify};
+use subrosa_verifier::{
+    AttestedOffer, Block, ChainView, Evidence, Freshness, Policy, Releases, verify,
+};
 
 use super::http;
 
@@ -116,7 +119,7 @@ impl Caller {
     pub async fn meet(
         address: SocketAddr,
         releases: Releases,
-        chain: Option<ChainView>,
+        eyes: Eyes,
         domain: Domain,
         key: SecretKey,
     ) -> Caller {
@@ -126,6 +129,7 @@ impl Caller {
         let evidence =
             http.get(format!("{base}/subrosa/v1/evidence?{query}")).send().await.unwrap();
         let evidence = Evidence::parse(&evidence.bytes().await.unwrap()).unwrap();
+        let chain = eyes.look(evidence.nonce().block_number).await;
         let freshness = Freshness { nonce: Some(nonce), chain };
         let attested = verify(&evidence, &Policy::simulated(releases), &freshness, now()).unwrap();
         let keys: serde_json::Value =
@@ -250,6 +254,34 @@ impl Caller {
         let verdict = self.ledger.accept(receipt.clone(), Some(answer.hash(&ask.salt)));
         assert_eq!(verdict.outcome, Ok(ask.id));
         receipt.unverified().clone()
+    }
+}
+
+/// How a verifier sees the chain.
+pub enum Eyes {
+    /// It needs none.
+    Closed,
+    /// Through the chain in memory.
+    Memory(ChainView),
+    /// Through a node.
+    Node(Chain),
+}
+
+impl Eyes {
+    async fn look(self, named: u64) -> Option<ChainView> {
+        let chain = match self {
+            Eyes::Closed => return None,
+            Eyes::Memory(view) => return Some(view),
+            Eyes::Node(chain) => chain,
+        };
+        let block = |head: BlockHead| Block {
+            number: head.number,
+            hash: head.hash,
+            timestamp: head.timestamp,
+        };
+        let finalised = block(chain.finalised(now()).await.unwrap());
+        let named = chain.block(named).await.unwrap().map(block);
+        Some(ChainView { chain_id: chain.domain().chain_id, finalised, named })
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use futures_util::FutureExt;
 use futures_util::future::ready;
-use subrosa_chain::Network;
-use subrosa_pod::link::{ChannelState, ClaimRow, Entry, Later, Link, LinkError, Mined, NamedBlock};
+use subrosa_chain::{ChannelState, ClaimRow, Mined, Network};
+use subrosa_pod::link::{Entry, Later, Link, LinkError, NamedBlock};
 use subrosa_protocol::{
     Address, Amount, B256, ChannelId, ClaimBatch, Domain, Registration, SecretKey, Signed,
 };
@@ -80,6 +80,9 @@ impl MemoryChain {
             balance: Amount::ZERO,
             claimed: Amount::ZERO,
             withdraw_requested_at: None,
+            withdraw_amount: Amount::ZERO,
+            closed: false,
+            refund_nonce: alloy_primitives::U256::ZERO,
         });
         state.balance = Amount(state.balance.0 + amount);
     }
@@ -124,7 +127,7 @@ impl State {
         let hash = B256::from(alloy_primitives::U256::from(self.transactions));
         match std::mem::take(&mut self.lose_next) {
             true => Err(LinkError::Unknown { hash }),
-            false => Ok(Mined { hash, gas }),
+            false => Ok(Mined { hash, gas, block: BLOCK }),
         }
     }
 }

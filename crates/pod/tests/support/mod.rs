@@ -21,7 +21,7 @@ use subrosa_protocol::{Address, B256, SecretKey};
 use subrosa_verifier::Releases;
 use tempfile::TempDir;
 
-pub use caller::{Ask, Caller};
+pub use caller::{Ask, Caller, Eyes};
 pub use chain::{MemoryChain, PAYEE};
 
 pub const IMAGE: &str = "subrosa/test";
@@ -157,8 +157,11 @@ impl Home {
         let model = Scripted::new(MODEL, self.script.clone()).models()[0].digest;
         let measurements = vec![Simulator::measurement(IMAGE)];
         let releases = Releases { measurements, models: vec![model] };
-        let view = self.chain.as_ref().map(|chain| chain.view());
-        Caller::meet(address, releases, view, self.network().domain(), key).await
+        let eyes = match &self.chain {
+            Some(chain) => Eyes::Memory(chain.view()),
+            None => Eyes::Closed,
+        };
+        Caller::meet(address, releases, eyes, self.network().domain(), key).await
     }
 }
 
