@@ -39,6 +39,7 @@ pub use answer::{Answer, StreamError};
 pub use ask::AskError;
 pub use client::{Client, RecordsError, RefreshError};
 pub use config::{ClientConfig, OpenError};
+pub use subrosa_seal::{Pacing, Tick};
 pub use view::{
     BalanceView, ChannelView, ModelView, PodModelView, PodView, ReceiptView, RefusedPod,
 };

@@ -1,0 +1,215 @@
+//! A team's own pod, without a chain: asked through the gateway's OpenAI endpoint, in one process.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use subrosa_attester::{Attester, Simulator};
+use subrosa_chain::{Network, Wallet};
+use subrosa_client::export::{Against, check};
+use subrosa_client::{Client, ClientConfig, Pacing};
+use subrosa_engine::catalogue::Catalogue;
+use subrosa_engine::{Engine, Script, Scripted};
+use subrosa_gateway::{Gateway, GatewayConfig};
+use subrosa_pod::{Deps, Pod, PodConfig};
+use subrosa_protocol::{Amount, SecretKey};
+use subrosa_verifier::Verdict;
+
+const IMAGE: &str = "subrosa/private-test";
+const WORDS: [&str; 4] = ["Roses", " are", " flowers", "."];
+
+/// A pod, a client that may ask it, and a gateway in front of the client.
+struct World {
+    pod: Pod,
+    gateway: Gateway,
+    network: Network,
+    http: reqwest::Client,
+    _folder: tempfile::TempDir,
+}
+
+fn friend() -> SecretKey {
+    SecretKey::from_bytes(&[0x11; 32]).unwrap()
+}
+
+impl World {
+    async fn start(released: &str, allowed: &SecretKey) -> World {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let script = Script {
+            tokens: WORDS.map(String::from).to_vec(),
+            prefill: Duration::ZERO,
+            per_token: Duration::ZERO,
+        };
+        let scripted = Scripted::new("script", script);
+        let network = Network::parse(&format!(
+            "name = \"team\"\ntrust = \"simulated\"\nchain_id = 0\n\
+             [pinned]\nmeasurements = [\"{}\"]\nmodels = [\"{}\"]\n",
+            Simulator::measurement(released),
+            scripted.models()[0].digest,
+        ))
+        .unwrap();
+        let deps = Deps {
+            network: network.clone(),
+            engine: Engine::Scripted(scripted),
+            attester: Attester::Simulator(Simulator::new(IMAGE)),
+            link: None,
+            listener: None,
+            steps: None,
+        };
+        let pod = Pod::bind(pod_config(folder.path(), allowed), deps).await.unwrap();
+        let config = ClientConfig {
+            network: network.clone(),
+            chain: None,
+            payer: Wallet::from_key(friend()),
+            state_dir: folder.path().join("client"),
+            catalogue: Catalogue::compiled_in(),
+            policy: None,
+            pacing: Pacing::default(),
+            deposit: Amount::ZERO,
+            private_pods: vec![format!("https://{}", pod.local_addr())],
+        };
+        let client = Arc::new(Client::open(config).await.unwrap());
+        client.refresh().await.unwrap();
+        let listen = GatewayConfig { listen: "127.0.0.1:0".parse().unwrap(), ..Default::default() };
+        let gateway = Gateway::bind(listen, client).await.unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        World { pod, gateway, network, http, _folder: folder }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.gateway.local_addr())
+    }
+
+    async fn ask(&self, stream: bool) -> reqwest::Response {
+        let body = json!({
+            "model": "script",
+            "messages": [{ "role": "user", "content": "What is a rose?" }],
+            "stream": stream,
+        });
+        self.http.post(self.url("/v1/chat/completions")).json(&body).send().await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.http.get(self.url(path)).send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn stop(self) {
+        self.gateway.shutdown().await;
+        self.pod.shutdown().await;
+    }
+}
+
+fn pod_config(folder: &Path, allowed: &SecretKey) -> PodConfig {
+    let folder = folder.display();
+    PodConfig::parse(&format!(
+        r#"
+        name = "team"
+        listen = "127.0.0.1:0"
+        endpoint = ""
+        state_dir = "{folder}/pod"
+        network = "{folder}/network.toml"
+        payee = "0x0000000000000000000000000000000000000000"
+        salt = "0x0000000000000000000000000000000000000000000000000000000000000000"
+        signer_file = "{folder}/signer.key"
+        slips_file = "{folder}/slips.json"
+        offer_weeks = 4
+        withdraw_delay = 86400
+        allow_list = ["{}"]
+        [attester.simulator]
+        image = "{IMAGE}"
+        [backend.scripted]
+        model = "script"
+        answer = "the test brings its own engine"
+        prefill_ms = 0
+        per_token_ms = 0
+        [prices]
+        input = "0"
+        output = "0"
+        [claims]
+        every_s = 3600
+        rows = 50
+        min_gain = "1"
+        "#,
+        allowed.address()
+    ))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_private_pod_answers_through_the_gateway_and_leaves_a_receipt() {
+    let world = World::start(IMAGE, &friend()).await;
+    let models = world.get("/v1/models").await;
+    assert_eq!(models["data"][0]["id"], "script");
+
+    let answer = world.ask(false).await;
+    assert_eq!(answer.status(), 200);
+    let order = answer.headers()["x-subrosa-order"].to_str().unwrap().to_owned();
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer["choices"][0]["message"]["content"], WORDS.concat());
+
+    // The receipt is in the ledger before the answer's last byte is passed on, or soon after it.
+    let kept = loop {
+        let receipts = world.get("/subrosa/v1/receipts").await;
+        match receipts.as_array().unwrap().first() {
+            Some(receipt) => break receipt.clone(),
+            None => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(kept["order"], order);
+    assert_eq!((&kept["verified"], &kept["charged"]), (&json!(true), &json!("0")));
+    assert_eq!(kept["output_tokens"], WORDS.len());
+
+    let bundle = world.http.get(world.url(&format!("/subrosa/v1/receipts/{order}")));
+    let bundle = bundle.send().await.unwrap().bytes().await.unwrap();
+    let against = Against { network: Some(&world.network), ..Against::default() };
+    let report = check(&bundle, against).unwrap();
+    assert_eq!(report.verdict, Verdict::Accepted, "{:?}", report.checks);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_comes_in_pieces_and_ends_as_openai_ends_it() {
+    let world = World::start(IMAGE, &friend()).await;
+    let answer = world.ask(true).await;
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    let text = answer.text().await.unwrap();
+    let pieces: Vec<Value> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .filter(|data| *data != "[DONE]")
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect();
+    let said: String = pieces
+        .iter()
+        .filter_map(|piece| piece["choices"][0]["delta"]["content"].as_str())
+        .collect();
+    assert_eq!(said, WORDS.concat());
+    assert!(pieces.len() > WORDS.len());
+    assert!(text.ends_with("data: [DONE]\n\n"));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_image_that_is_not_released_gets_no_question() {
+    let world = World::start("subrosa/another-image", &friend()).await;
+    let answer = world.ask(false).await;
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(body["error"]["code"], "no_pod_accepted");
+    assert_eq!(body["error"]["pods"][0]["failed_check"], "tee_measurement");
+    assert!(!body.to_string().contains("rose"));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_payer_who_is_not_on_the_list_is_told_so() {
+    let somebody = SecretKey::from_bytes(&[0x22; 32]).unwrap();
+    let world = World::start(IMAGE, &somebody).await;
+    let answer = world.ask(false).await;
+    assert_eq!(answer.status(), 502);
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(body["error"]["code"], "pods_failed");
+    world.stop().await;
+}
