@@ -37,6 +37,9 @@ pub struct RegisteredPod {
     pub retired: bool,
 }
 
+/// The contract's error for an id that nobody registered.
+const UNKNOWN: &str = "PodRegistry_Unknown";
+
 impl Chain {
     /// All pods that are registered as of the newest block, retired ones too.
     ///
@@ -65,8 +68,11 @@ impl Chain {
     /// [`ChainError`] where the node does not answer.
     pub async fn pod(&self, id: B256) -> Result<Option<RegisteredPod>, ChainError> {
         let at = self.at(Depth::Latest).await?;
-        let pod = self.read(self.contracts().registry, PodRegistry::podCall { id }, &at).await?;
-        Ok((pod.operator != Address::ZERO).then(|| registered(id, pod)))
+        match self.read(self.contracts().registry, PodRegistry::podCall { id }, &at).await {
+            Ok(pod) => Ok(Some(registered(id, pod))),
+            Err(ChainError::Refused { reason, .. }) if reason.starts_with(UNKNOWN) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Ids of pods that entered, changed or retired in block `from` or later, in that order, and
