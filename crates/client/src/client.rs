@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::answer::Answer;
 use crate::ask::{self, AskError};
 use crate::config::{ClientConfig, OpenError};
-use crate::directory::{Directory, Standing};
+use crate::directory::{Directory, Standing, Turned};
 use crate::export::{Bundle, ReleasesSeen};
 use crate::fetch;
 use crate::kept;
@@ -248,7 +248,7 @@ impl Inner {
             Err(refused) => {
                 let Refused { check, reason, .. } = &refused;
                 tracing::info!(pod = %listed.endpoint, %check, %reason, "a pod is refused");
-                Standing::Refused { listed: listed.clone(), refused, past }
+                Standing::Refused(Box::new(Turned { listed: listed.clone(), refused, past }))
             }
         };
         self.directory.set(listed.id, standing);
@@ -282,7 +282,7 @@ impl Inner {
             let endpoint = pod.endpoints.first()?.trim_end_matches('/').to_owned();
             // A registry entry is anybody's text: only HTTPS is ever spoken.
             let usable = !pod.retired && endpoint.starts_with("https://");
-            usable.then(|| Listed {
+            usable.then_some(Listed {
                 id: pod.id,
                 endpoint,
                 registered: Some((pod.signer, pod.offer)),

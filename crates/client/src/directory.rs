@@ -14,7 +14,15 @@ use crate::visit::{Listed, Refused};
 #[derive(Clone)]
 pub(crate) enum Standing {
     Accepted(Arc<Pod>),
-    Refused { listed: Listed, refused: Refused, past: Past },
+    Refused(Box<Turned>),
+}
+
+/// A pod that may not be asked.
+#[derive(Clone)]
+pub(crate) struct Turned {
+    pub(crate) listed: Listed,
+    pub(crate) refused: Refused,
+    pub(crate) past: Past,
 }
 
 /// The pods by their id; replaced as a whole by each refresh.
@@ -37,7 +45,7 @@ impl Directory {
     pub(crate) fn accepted(&self) -> Vec<Arc<Pod>> {
         let pick = |standing: &Standing| match standing {
             Standing::Accepted(pod) => Some(Arc::clone(pod)),
-            Standing::Refused { .. } => None,
+            Standing::Refused(_) => None,
         };
         self.read().values().filter_map(pick).collect()
     }
@@ -45,7 +53,7 @@ impl Directory {
     pub(crate) fn past(&self, id: &B256) -> Past {
         match self.read().get(id) {
             Some(Standing::Accepted(pod)) => pod.past(),
-            Some(Standing::Refused { past, .. }) => *past,
+            Some(Standing::Refused(turned)) => turned.past,
             None => Past::default(),
         }
     }
@@ -53,11 +61,11 @@ impl Directory {
     pub(crate) fn refused(&self) -> Vec<RefusedPod> {
         let pick = |(id, standing): (&B256, &Standing)| match standing {
             Standing::Accepted(_) => None,
-            Standing::Refused { listed, refused, .. } => Some(RefusedPod {
+            Standing::Refused(turned) => Some(RefusedPod {
                 id: *id,
-                endpoint: listed.endpoint.clone(),
-                failed_check: refused.check.clone(),
-                reason: refused.reason.clone(),
+                endpoint: turned.listed.endpoint.clone(),
+                failed_check: turned.refused.check.clone(),
+                reason: turned.refused.reason.clone(),
             }),
         };
         self.read().iter().filter_map(pick).collect()
@@ -79,20 +87,25 @@ impl Directory {
 fn view(id: B256, standing: &Standing, simulated: bool) -> PodView {
     match standing {
         Standing::Accepted(pod) => accepted(pod),
-        Standing::Refused { listed, refused, past } => PodView {
-            id,
-            endpoint: listed.endpoint.clone(),
-            accepted: false,
-            simulated,
-            failed_check: Some(refused.check.clone()),
-            reason: Some(refused.reason.clone()),
-            measurement: None,
-            signer: listed.registered.map(|(signer, _)| signer),
-            models: Vec::new(),
-            latency_ms: past.latency_ms,
-            failures: past.failures,
-            report: refused.report.clone(),
-        },
+        Standing::Refused(turned) => turned_away(id, turned, simulated),
+    }
+}
+
+fn turned_away(id: B256, turned: &Turned, simulated: bool) -> PodView {
+    let Turned { listed, refused, past } = turned;
+    PodView {
+        id,
+        endpoint: listed.endpoint.clone(),
+        accepted: false,
+        simulated,
+        failed_check: Some(refused.check.clone()),
+        reason: Some(refused.reason.clone()),
+        measurement: None,
+        signer: listed.registered.map(|(signer, _)| signer),
+        models: Vec::new(),
+        latency_ms: past.latency_ms,
+        failures: past.failures,
+        report: refused.report.clone(),
     }
 }
 
