@@ -121,8 +121,53 @@ impl Home {
         .unwrap()
     }
 
+    /// The configuration of a pod on the chain of this network file.
+    pub fn config_on_chain(&self, network: &Path) -> String {
+        let folder = self.folder.display();
+        format!(
+            r#"
+            name = "test"
+            listen = "127.0.0.1:0"
+            endpoint = ""
+            state_dir = "{folder}/state"
+            network = "{network}"
+            payee = "{PAYEE}"
+            salt = "{salt}"
+            signer_file = "{folder}/signer.key"
+            slips_file = "{folder}/slips.json"
+            offer_weeks = 4
+            withdraw_delay = 3600
+            allow_list = []
+            [operator]
+            wallet = "{folder}/operator.json"
+            passphrase_file = "{folder}/operator.pass"
+            [attester.simulator]
+            image = "{IMAGE}"
+            [backend.scripted]
+            model = "{MODEL}"
+            answer = "as the script of the test says"
+            prefill_ms = 0
+            per_token_ms = 0
+            [prices]
+            input = "1000000"
+            output = "1000000"
+            [claims]
+            every_s = 1
+            rows = 50
+            min_gain = "1000000000"
+            "#,
+            network = network.display(),
+            salt = B256::ZERO,
+        )
+    }
+
+    /// The digest of the scripted model.
+    pub fn model(&self) -> B256 {
+        Scripted::new(MODEL, self.script.clone()).models()[0].digest
+    }
+
     pub fn network(&self) -> Network {
-        let model = Scripted::new(MODEL, self.script.clone()).models()[0].digest;
+        let model = self.model();
         let measurement = Simulator::measurement(IMAGE);
         if self.chain.is_some() {
             return chain::network();
@@ -154,7 +199,7 @@ impl Home {
     }
 
     pub async fn meet_at(&self, address: SocketAddr, key: SecretKey) -> Caller {
-        let model = Scripted::new(MODEL, self.script.clone()).models()[0].digest;
+        let model = self.model();
         let measurements = vec![Simulator::measurement(IMAGE)];
         let releases = Releases { measurements, models: vec![model] };
         let eyes = match &self.chain {
