@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::network::TransactionBuilder;
@@ -16,7 +17,10 @@ use crate::send::Account;
 use crate::{ChainError, Contracts};
 
 /// A node that answers slower than this counts as not answering.
-const ANSWER_TIME: std::time::Duration = std::time::Duration::from_secs(15);
+const ANSWER_TIME: Duration = Duration::from_secs(15);
+
+/// Several blocks of any chain in use.
+const RECEIPT_TIME: Duration = Duration::from_secs(60);
 
 /// Nodes refuse to search more blocks for events at once than some bound; this is below the usual.
 const LOG_BLOCKS_MAX: u64 = 5_000;
@@ -33,6 +37,8 @@ pub(crate) struct Inner {
     params: ChainParams,
     /// Whether the node is a development node that mines when told to.
     pub(crate) mines_on_demand: bool,
+    /// After this long a transaction without a receipt is reported as unknown.
+    pub(crate) receipt_time: Duration,
     /// One transaction a key at a time, see [`Account`].
     pub(crate) accounts: Mutex<HashMap<Address, Arc<tokio::sync::Mutex<Account>>>>,
 }
@@ -67,6 +73,18 @@ impl Chain {
     /// # Errors
     /// [`ChainError::WrongChain`] where the node is on another chain than the file says.
     pub async fn connect(network: &Network) -> Result<Chain, ChainError> {
+        Chain::connect_with(network, RECEIPT_TIME).await
+    }
+
+    /// Connects, and waits this long for a transaction to be in a block before its fate is called
+    /// [unknown](ChainError::Unknown); [`connect`](Chain::connect) waits a minute.
+    ///
+    /// # Errors
+    /// As [`connect`](Chain::connect).
+    pub async fn connect_with(
+        network: &Network,
+        receipt_time: Duration,
+    ) -> Result<Chain, ChainError> {
         let params = network.chain.clone().ok_or(ChainError::Chainless)?;
         let provider = RootProvider::new(client(&params.rpc)?);
         let got = provider.get_chain_id().await?;
@@ -77,7 +95,7 @@ impl Chain {
         let mines_on_demand = network.is_simulated()
             && provider.get_client_version().await.is_ok_and(|name| name.starts_with("anvil/"));
         let accounts = Mutex::default();
-        Ok(Chain(Arc::new(Inner { provider, params, mines_on_demand, accounts })))
+        Ok(Chain(Arc::new(Inner { provider, params, mines_on_demand, receipt_time, accounts })))
     }
 
     /// The chain's part of the network file.

@@ -100,12 +100,12 @@ impl Chain {
     ) -> Result<Option<ChannelState>, ChainError> {
         let at = self.at(depth).await?;
         let escrow = self.contracts().escrow;
-        let channelId = id.0;
+        let channel = id.0;
         let (money, exit, closed, refund_nonce) = tokio::try_join!(
-            self.read(escrow, Escrow::channelsCall { channelId }, &at),
-            self.read(escrow, Escrow::pendingWithdrawalsCall { channelId }, &at),
-            self.read(escrow, Escrow::isClosedCall { channelId }, &at),
-            self.read(escrow, Escrow::refundNonceCall { channelId }, &at),
+            self.read(escrow, Escrow::channelsCall { channelId: channel }, &at),
+            self.read(escrow, Escrow::pendingWithdrawalsCall { channelId: channel }, &at),
+            self.read(escrow, Escrow::isClosedCall { channelId: channel }, &at),
+            self.read(escrow, Escrow::refundNonceCall { channelId: channel }, &at),
         )?;
         let state = ChannelState {
             balance: Amount(money.balance),
@@ -196,12 +196,12 @@ impl Chain {
         amount: Amount,
         payer: &subrosa_protocol::SecretKey,
     ) -> Result<Mined, ChainError> {
-        let collectorData = self.authorise(config, amount, payer).await?.abi_encode_params();
+        let authorization = self.authorise(config, amount, payer).await?.abi_encode_params();
         let call = Escrow::depositCall {
             config: abi(config),
             amount: amount.0,
             collector: self.contracts().escrow,
-            collectorData: collectorData.into(),
+            collectorData: authorization.into(),
         };
         Ok(self.on_escrow(wallet, call).await?.mined)
     }

@@ -16,9 +16,6 @@ use subrosa_protocol::{Address, B256, SecretKey, U256};
 use crate::error::refusal;
 use crate::{Chain, ChainError, Wallet};
 
-/// After this long a transaction without a receipt is reported as unknown.
-const RECEIPT_TIME: Duration = Duration::from_secs(60);
-
 /// Pauses between looks for a receipt: short at first, for chains that mine at once.
 const PAUSE_LEAST: Duration = Duration::from_millis(10);
 const PAUSE_MOST: Duration = Duration::from_secs(1);
@@ -233,7 +230,7 @@ impl Chain {
     ) -> Result<Executed, ChainError> {
         let start = tokio::time::Instant::now();
         let (mut pause, mut nudged) = (PAUSE_LEAST, false);
-        while start.elapsed() < RECEIPT_TIME {
+        while start.elapsed() < self.0.receipt_time {
             match self.look(&pending).await {
                 Ok(Some(receipt)) => return self.executed(receipt).await,
                 Err(error @ ChainError::Replaced { .. }) => return Err(error),
