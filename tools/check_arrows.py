@@ -29,6 +29,7 @@ ARROWS = {
     "gateway": NOUNS | {"client"},
     "devnet": {"protocol", "chain"},
     "subrosa": CORE | SHELL | {"pod", "client", "gateway", "devnet"},
+    "bench": CORE | SHELL | {"pod", "client", "gateway", "devnet"},
     "testkit": set(),
 }
 

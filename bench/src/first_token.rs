@@ -1,0 +1,96 @@
+//! What the whole path adds to the time of the first token.
+
+use std::time::Duration;
+
+use serde_json::json;
+use subrosa_engine::{Engine, Script, Scripted};
+use subrosa_pod::BackendConfig;
+
+use crate::answer::{directly, request, through};
+use crate::house::House;
+use crate::stats::{differences, median, quantile};
+
+const MODEL: &str = "script";
+const ANSWER: &str = "The answer is 42.";
+const PREFILL_MS: u64 = 20;
+const PER_TOKEN_MS: u64 = 2;
+
+/// Connections open and caches fill before anything counts.
+const ROUNDS_BEFORE: usize = 10;
+
+/// Questions begin at any moment of a timer's millisecond, as in life; without this the engine's timer
+/// would hide what comes before it.
+const JITTER_US: u64 = 3_000;
+
+/// Milliseconds from the question to the first token, round by round.
+#[derive(Default)]
+pub struct FirstToken {
+    direct: Vec<f64>,
+    off: Vec<f64>,
+    ticked: Vec<f64>,
+}
+
+impl FirstToken {
+    /// What the path adds without ticks: that part of the rounds has less.
+    pub fn added(&self, part: f64) -> f64 {
+        quantile(&differences(&self.off, &self.direct), part)
+    }
+
+    /// What the path adds at the default tick, in the middle.
+    pub fn ticked(&self) -> f64 {
+        median(&differences(&self.ticked, &self.direct))
+    }
+
+    /// The middle of each way: in process, without ticks, at the default tick.
+    pub fn medians(&self) -> [f64; 3] {
+        [median(&self.direct), median(&self.off), median(&self.ticked)]
+    }
+
+    /// How many rounds there were.
+    pub fn rounds(&self) -> usize {
+        self.direct.len()
+    }
+}
+
+/// Asks the three ways in turn, another one first in each round.
+pub async fn measure(rounds: usize) -> anyhow::Result<FirstToken> {
+    let backend = BackendConfig::Scripted {
+        model: MODEL.into(),
+        answer: ANSWER.into(),
+        prefill_ms: PREFILL_MS,
+        per_token_ms: PER_TOKEN_MS,
+    };
+    let house = House::open(engine(), backend).await?;
+    let engine = engine();
+    let mut measured = FirstToken::default();
+    for round in 0..ROUNDS_BEFORE + rounds {
+        if round == ROUNDS_BEFORE {
+            measured = FirstToken::default();
+        }
+        for way in 0..3 {
+            let asked = request(json!({
+                "model": MODEL,
+                "messages": [{"role": "user", "content": format!("Question {round}?")}],
+                "max_tokens": 16,
+            }))?;
+            std::thread::sleep(Duration::from_micros(rand::random_range(0..JITTER_US)));
+            let (timing, times) = match (way + round) % 3 {
+                0 => (directly(&engine, &asked).await?, &mut measured.direct),
+                1 => (through(&house.off, &asked).await?, &mut measured.off),
+                _ => (through(&house.ticked, &asked).await?, &mut measured.ticked),
+            };
+            times.push(timing.first_token.as_secs_f64() * 1e3);
+        }
+    }
+    house.close().await?;
+    Ok(measured)
+}
+
+fn engine() -> Engine {
+    let script = Script {
+        tokens: ANSWER.split_inclusive(' ').map(str::to_owned).collect(),
+        prefill: Duration::from_millis(PREFILL_MS),
+        per_token: Duration::from_millis(PER_TOKEN_MS),
+    };
+    Engine::Scripted(Scripted::new(MODEL, script))
+}
