@@ -20,6 +20,9 @@ use crate::{Chain, ChainError, Wallet};
 const PAUSE_LEAST: Duration = Duration::from_millis(10);
 const PAUSE_MOST: Duration = Duration::from_secs(1);
 
+/// Nodes count a nonce as spent a moment before they know the receipt of what spent it.
+const RECEIPT_LAG: Duration = Duration::from_secs(2);
+
 /// After this long a development node is told to mine: it may miss a transaction for ever.
 const NUDGE_AFTER: Duration = Duration::from_secs(3);
 
@@ -229,11 +232,16 @@ impl Chain {
         account: &mut Account,
     ) -> Result<Executed, ChainError> {
         let start = tokio::time::Instant::now();
-        let (mut pause, mut nudged) = (PAUSE_LEAST, false);
+        let (mut pause, mut nudged, mut spent) = (PAUSE_LEAST, false, None);
         while start.elapsed() < self.0.receipt_time {
             match self.look(&pending).await {
                 Ok(Some(receipt)) => return self.executed(receipt).await,
-                Err(error @ ChainError::Replaced { .. }) => return Err(error),
+                Err(error @ ChainError::Replaced { .. }) => {
+                    let since = spent.get_or_insert_with(tokio::time::Instant::now);
+                    if since.elapsed() > RECEIPT_LAG {
+                        return Err(error);
+                    }
+                }
                 // A node that is away for a moment says nothing about the transaction.
                 Ok(None) | Err(_) => {}
             }
