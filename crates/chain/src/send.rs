@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+use alloy::consensus::{SignableTransaction, Transaction, TxEip1559, TxEnvelope};
 use alloy::eips::BlockId;
 use alloy::eips::eip2718::Encodable2718;
 use alloy::network::TransactionBuilder;
@@ -300,7 +300,13 @@ impl Chain {
             return unknown();
         };
         let number = receipt.block_number.unwrap_or_default();
-        let request: TransactionRequest = transaction.into_request();
+        // Without fees and nonce, which are spent by now.
+        let request = TransactionRequest {
+            from: Some(receipt.from),
+            to: Some(transaction.kind()),
+            value: Some(transaction.value()),
+            ..TransactionRequest::default().with_input(transaction.input().clone())
+        };
         match provider.call(request).block(BlockId::number(number)).await {
             Err(error) => refusal(&error).unwrap_or_else(unknown),
             Ok(_) => unknown(),
