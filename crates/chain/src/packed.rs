@@ -158,7 +158,7 @@ pub enum PackError {
 mod tests {
     use super::*;
     use serde_json::Value;
-    use subrosa_protocol::{Message, SecretKey};
+    use subrosa_protocol::SecretKey;
 
     struct Vector(Value);
 
