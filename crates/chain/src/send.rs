@@ -51,10 +51,12 @@ pub struct Mined {
 pub(crate) struct Account {
     /// The least nonce that is free as far as we know; a lagging node may know less.
     nonce_least: u64,
-    /// A transaction that was sent and is in no block yet.
+    /// A transaction that was sent, or was about to be, and whose fate nobody has learnt yet: the
+    /// wait was over, or whoever waited went away.
     pending: Option<Pending>,
 }
 
+#[derive(Clone)]
 struct Pending {
     hash: B256,
     nonce: u64,
@@ -142,18 +144,21 @@ impl Chain {
     ) -> Result<Executed, ChainError> {
         let account = self.account(wallet.address());
         let mut account = account.lock().await;
-        if let Some(pending) = account.pending.take() {
+        if let Some(pending) = account.pending.clone() {
             self.clear(pending, &mut account).await?;
         }
         for _ in 0..NONCE_TRIES_MAX {
             let pending = self.prepare(wallet, &request, account.nonce_least).await?;
-            if !self.broadcast(&pending).await? {
-                // Somebody else used the nonce for a key of ours: take the next one.
-                account.nonce_least = pending.nonce + 1;
-                continue;
+            // Remembered before it is sent: our caller may go away at any await.
+            account.pending = Some(pending.clone());
+            let sent = self.broadcast(&pending).await;
+            if matches!(sent, Ok(true)) {
+                return self.await_receipt(&pending, &mut account).await;
             }
+            account.pending = None;
+            sent?;
+            // Somebody else used the nonce for a key of ours: take the next one.
             account.nonce_least = pending.nonce + 1;
-            return self.await_receipt(pending, &mut account).await;
         }
         let reason = "another program keeps sending with the same key".into();
         Err(ChainError::Refused { reason, hash: None })
@@ -166,12 +171,10 @@ impl Chain {
 
     /// Learns what became of an earlier transaction before another is sent.
     async fn clear(&self, pending: Pending, account: &mut Account) -> Result<(), ChainError> {
-        // Sent again as it was: at worst the node has it already.
-        if let Err(error) = self.broadcast(&pending).await {
-            account.pending = Some(pending);
-            return Err(error);
-        }
-        match self.await_receipt(pending, account).await {
+        // Sent again as it was: at worst the node has it already, or takes it no more, while a copy
+        // of it may still reach a block. Either way its fate shows on the chain only.
+        let _ = self.broadcast(&pending).await;
+        match self.await_receipt(&pending, account).await {
             Err(error @ (ChainError::Unknown { .. } | ChainError::Unreachable { .. })) => {
                 Err(error)
             }
@@ -228,17 +231,22 @@ impl Chain {
 
     async fn await_receipt(
         &self,
-        pending: Pending,
+        pending: &Pending,
         account: &mut Account,
     ) -> Result<Executed, ChainError> {
+        account.nonce_least = account.nonce_least.max(pending.nonce + 1);
         let start = tokio::time::Instant::now();
         let (mut pause, mut nudged, mut spent) = (PAUSE_LEAST, false, None);
         while start.elapsed() < self.0.receipt_time {
-            match self.look(&pending).await {
-                Ok(Some(receipt)) => return self.executed(receipt).await,
+            match self.look(pending).await {
+                Ok(Some(receipt)) => {
+                    account.pending = None;
+                    return self.executed(receipt).await;
+                }
                 Err(error @ ChainError::Replaced { .. }) => {
                     let since = spent.get_or_insert_with(tokio::time::Instant::now);
                     if since.elapsed() > RECEIPT_LAG {
+                        account.pending = None;
                         return Err(error);
                     }
                 }
@@ -252,9 +260,7 @@ impl Chain {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MOST);
         }
-        let hash = pending.hash;
-        account.pending = Some(pending);
-        Err(ChainError::Unknown { hash })
+        Err(ChainError::Unknown { hash: pending.hash })
     }
 
     async fn look(&self, pending: &Pending) -> Result<Option<TransactionReceipt>, ChainError> {

@@ -80,3 +80,36 @@ async fn a_transaction_whose_place_is_taken_is_told_as_replaced() {
     assert!(matches!(fate, ChainError::Replaced { .. }), "{fate}");
     assert_eq!(devnet.chain().gas_balance(to).await.unwrap(), U256::from(10));
 }
+
+#[tokio::test]
+async fn a_transaction_whose_sender_went_away_is_cleared_before_the_next_one() {
+    let devnet = silent_chain().await;
+    let chain = impatient(&devnet, Duration::from_millis(300)).await;
+    let (wallet, to) = (devnet.operator(0), Wallet::generate().address());
+
+    // A caller that gives up as soon as its transaction is with the node.
+    tokio::select! {
+        fate = chain.transfer_gas(&wallet, to, U256::from(1)) => panic!("{fate:?}"),
+        () = in_the_pool(&devnet) => {}
+    }
+
+    let next = chain.transfer_gas(&wallet, to, U256::from(10)).await.unwrap_err();
+    assert!(matches!(next, ChainError::Unknown { .. }), "{next}");
+    let status = devnet.chain().request("txpool_status", json!([])).await.unwrap();
+    assert_eq!((&status["pending"], &status["queued"]), (&json!("0x1"), &json!("0x0")));
+
+    devnet.chain().request("evm_setAutomine", json!([true])).await.unwrap();
+    devnet.mine().await.unwrap();
+    chain.transfer_gas(&wallet, to, U256::from(10)).await.unwrap();
+    assert_eq!(devnet.chain().gas_balance(to).await.unwrap(), U256::from(11));
+}
+
+/// Returns when a transaction waits for a block.
+async fn in_the_pool(devnet: &Devnet) {
+    loop {
+        let status = devnet.chain().request("txpool_status", json!([])).await.unwrap();
+        if status["pending"] == json!("0x1") {
+            return;
+        }
+    }
+}
