@@ -184,6 +184,10 @@ impl Client {
         self.inner.fetch_missing().await
     }
 
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
     /// Stops what runs in the background and closes the state directory.
     pub async fn close(self) {
         self.inner.stop.cancel();
@@ -205,6 +209,10 @@ fn policy(config: &ClientConfig) -> Result<Policy, OpenError> {
 }
 
 impl Inner {
+    pub(crate) fn chain(&self) -> Option<&Chain> {
+        self.chain.as_ref()
+    }
+
     async fn watch(self: Arc<Self>) {
         loop {
             tokio::select! {

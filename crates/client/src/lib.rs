@@ -29,8 +29,10 @@ mod directory;
 pub mod export;
 mod fetch;
 mod kept;
+mod money;
 mod pod;
 mod purse;
+mod records;
 mod transport;
 mod view;
 mod visit;
@@ -39,6 +41,8 @@ pub use answer::{Answer, StreamError};
 pub use ask::AskError;
 pub use client::{Client, RecordsError, RefreshError};
 pub use config::{ClientConfig, OpenError};
+pub use money::MoneyError;
+pub use records::Records;
 pub use subrosa_seal::{Pacing, Tick};
 pub use view::{
     BalanceView, ChannelView, ModelView, PodModelView, PodView, ReceiptView, RefusedPod,

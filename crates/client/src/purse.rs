@@ -159,7 +159,7 @@ impl Purse {
         Err(FundsError::Pending)
     }
 
-    async fn read_balance(
+    pub(crate) async fn read_balance(
         &self,
         account: &Account,
         chain: &Chain,
