@@ -1,0 +1,54 @@
+//! What is kept, without a wallet and without a network: for those who only look it up.
+
+use std::path::Path;
+
+use subrosa_protocol::{Domain, RequestId};
+use subrosa_store::Store;
+
+use crate::client::{RecordsError, receipt_view};
+use crate::config::OpenError;
+use crate::export::Bundle;
+use crate::kept;
+use crate::view::ReceiptView;
+use crate::visit::now;
+
+/// The receipts in a state directory. It holds the directory's lock.
+pub struct Records {
+    store: Store,
+    domain: Domain,
+}
+
+impl Records {
+    /// Opens a client's state directory.
+    ///
+    /// # Errors
+    /// [`OpenError::Store`] where a client has it open, or it cannot be read.
+    pub fn open(state_dir: &Path, domain: Domain) -> Result<Records, OpenError> {
+        let store = Store::open(state_dir, &[subrosa_store::payer::ROOM, kept::ROOM])?;
+        Ok(Records { store, domain })
+    }
+
+    /// Every receipt that is kept, the newest first.
+    ///
+    /// # Errors
+    /// [`RecordsError`] where the state directory cannot be read.
+    pub async fn receipts(&self) -> Result<Vec<ReceiptView>, RecordsError> {
+        let rows = self.store.read(kept::receipts).await.map_err(|_| RecordsError::Store)?;
+        Ok(rows.iter().map(|(order, pod, receipt)| receipt_view(*order, *pod, receipt)).collect())
+    }
+
+    /// One receipt with all that it takes to check it offline; none where none is kept.
+    ///
+    /// # Errors
+    /// [`RecordsError`] where the state directory cannot be read.
+    pub async fn export(&self, order: RequestId) -> Result<Option<Bundle>, RecordsError> {
+        let find = move |db: &rusqlite::Connection| kept::find(db, order);
+        let kept = self.store.read(find).await.map_err(|_| RecordsError::Store)?;
+        Ok(kept.and_then(|kept| Bundle::of(kept, &self.domain, now())))
+    }
+
+    /// Closes the state directory.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+}
