@@ -322,6 +322,13 @@ mod tests {
             let refusal = Wallet::open(&hostile, &secret("x")).unwrap_err();
             assert!(matches!(refusal, WalletError::NotKeystore { .. }), "{pointer}: {refusal}");
         }
+        // Numbers that the derivation itself has no use for are for the library to refuse.
+        for pointer in ["n", "r", "p"].map(|name| format!("/crypto/kdfparams/{name}")) {
+            let mut bad = good.clone();
+            *bad.pointer_mut(&pointer).unwrap() = 0.into();
+            fs::write(&hostile, bad.to_string()).unwrap();
+            assert!(Wallet::open(&hostile, &secret("x")).is_err(), "{pointer}");
+        }
         for garbage in ["", "{}", "[1]", "\u{0}"] {
             fs::write(&hostile, garbage).unwrap();
             assert!(Wallet::open(&hostile, &secret("x")).is_err(), "{garbage:?}");

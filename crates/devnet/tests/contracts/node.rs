@@ -128,3 +128,13 @@ fn many_send_at_once_with_one_key() {
         assert_eq!(got, subrosa_protocol::U256::from(15));
     });
 }
+
+#[test]
+fn a_key_without_gas_is_told_so() {
+    on_chain(async |devnet| {
+        let poor = subrosa_chain::Wallet::generate();
+        let refusal = devnet.chain().settle(&poor, poor.address()).await.unwrap_err();
+        assert!(matches!(refusal, ChainError::Refused { hash: None, .. }), "{refusal}");
+        assert!(refusal.to_string().to_lowercase().contains("insufficient funds"), "{refusal}");
+    });
+}

@@ -73,3 +73,25 @@ fn nobody_registers_a_signer_that_did_not_consent() {
         assert!(refusal.to_string().contains("PodRegistry_SignerSignature"), "{refusal}");
     });
 }
+
+#[test]
+fn more_pods_than_are_read_at_once_are_all_listed_in_order() {
+    on_chain(async |devnet| {
+        let (chain, operator) = (devnet.chain(), Wallet::generate());
+        devnet.fund_gas(operator.address()).await.unwrap();
+        let signer = Wallet::generate();
+        let template = registration(chain, &operator, signer.secret_key(), B256::repeat_byte(2));
+        let mut ids = Vec::new();
+        for number in 0..51 {
+            let salt = B256::with_last_byte(number);
+            let id = pod_id(operator.address(), salt);
+            let message = Registration { id, ..template.unverified().clone() };
+            let terms = Signed::sign(message, &chain.domain(), signer.secret_key());
+            chain.register(&operator, salt, &["https://x".to_owned()], &terms).await.unwrap();
+            ids.push(id);
+        }
+        let pods = chain.pods().await.unwrap();
+        let ours = pods.iter().filter(|pod| pod.operator == operator.address());
+        assert_eq!(ours.map(|pod| pod.id).collect::<Vec<_>>(), ids);
+    });
+}
