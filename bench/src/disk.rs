@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use subrosa_store::{Room, Store};
 
+use crate::house::Place;
 use crate::stats::median;
 
 const ROOM: Room = Room {
@@ -16,7 +17,7 @@ const ROW: [u8; 600] = [7; 600];
 
 /// The middle of so many writes, in milliseconds.
 pub async fn measure(writes: usize) -> anyhow::Result<f64> {
-    let folder = tempfile::tempdir()?;
+    let folder = Place::Disk.folder()?;
     let store = Store::open(folder.path(), &[ROOM])?;
     let mut times = Vec::new();
     for _ in 0..writes {

@@ -7,13 +7,16 @@ use subrosa_engine::{Engine, Script, Scripted};
 use subrosa_pod::BackendConfig;
 
 use crate::answer::{directly, request, through};
-use crate::house::House;
+use crate::house::{House, Place};
 use crate::stats::{differences, median, quantile};
 
 const MODEL: &str = "script";
 const ANSWER: &str = "The answer is 42.";
 const PREFILL_MS: u64 = 20;
 const PER_TOKEN_MS: u64 = 2;
+
+/// In process, without ticks, at the default tick, without ticks and without a disk.
+const WAYS: usize = 4;
 
 /// Connections open and caches fill before anything counts.
 const ROUNDS_BEFORE: usize = 10;
@@ -28,6 +31,8 @@ pub struct FirstToken {
     direct: Vec<f64>,
     off: Vec<f64>,
     ticked: Vec<f64>,
+    /// Without ticks, with the ledgers of both sides in memory.
+    off_in_memory: Vec<f64>,
 }
 
 impl FirstToken {
@@ -41,6 +46,11 @@ impl FirstToken {
         median(&differences(&self.ticked, &self.direct))
     }
 
+    /// What the path adds without ticks and without a disk, in the middle.
+    pub fn added_in_memory(&self) -> f64 {
+        median(&differences(&self.off_in_memory, &self.direct))
+    }
+
     /// The middle of each way: in process, without ticks, at the default tick.
     pub fn medians(&self) -> [f64; 3] {
         [median(&self.direct), median(&self.off), median(&self.ticked)]
@@ -52,38 +62,44 @@ impl FirstToken {
     }
 }
 
-/// Asks the three ways in turn, another one first in each round.
+/// Asks every way in turn, another one first in each round.
 pub async fn measure(rounds: usize) -> anyhow::Result<FirstToken> {
-    let backend = BackendConfig::Scripted {
-        model: MODEL.into(),
-        answer: ANSWER.into(),
-        prefill_ms: PREFILL_MS,
-        per_token_ms: PER_TOKEN_MS,
-    };
-    let house = House::open(engine(), backend).await?;
+    let house = House::open(engine(), backend(), Place::Disk).await?;
+    let in_memory = House::open(engine(), backend(), Place::Memory).await?;
     let engine = engine();
     let mut measured = FirstToken::default();
     for round in 0..ROUNDS_BEFORE + rounds {
         if round == ROUNDS_BEFORE {
             measured = FirstToken::default();
         }
-        for way in 0..3 {
+        for way in 0..WAYS {
             let asked = request(json!({
                 "model": MODEL,
                 "messages": [{"role": "user", "content": format!("Question {round}?")}],
                 "max_tokens": 16,
             }))?;
             std::thread::sleep(Duration::from_micros(rand::random_range(0..JITTER_US)));
-            let (timing, times) = match (way + round) % 3 {
+            let (timing, times) = match (way + round) % WAYS {
                 0 => (directly(&engine, &asked).await?, &mut measured.direct),
                 1 => (through(&house.off, &asked).await?, &mut measured.off),
-                _ => (through(&house.ticked, &asked).await?, &mut measured.ticked),
+                2 => (through(&house.ticked, &asked).await?, &mut measured.ticked),
+                _ => (through(&in_memory.off, &asked).await?, &mut measured.off_in_memory),
             };
             times.push(timing.first_token.as_secs_f64() * 1e3);
         }
     }
     house.close().await?;
+    in_memory.close().await?;
     Ok(measured)
+}
+
+fn backend() -> BackendConfig {
+    BackendConfig::Scripted {
+        model: MODEL.into(),
+        answer: ANSWER.into(),
+        prefill_ms: PREFILL_MS,
+        per_token_ms: PER_TOKEN_MS,
+    }
 }
 
 fn engine() -> Engine {

@@ -16,6 +16,27 @@ use tempfile::TempDir;
 
 const IMAGE: &str = "subrosa/bench";
 
+/// Where ledgers are kept.
+#[derive(Clone, Copy)]
+pub enum Place {
+    /// The disk of this checkout, as everybody has one.
+    Disk,
+    /// A file system in memory, which shows what the path costs without the disk.
+    Memory,
+}
+
+impl Place {
+    /// A new folder there, removed when it is dropped.
+    pub fn folder(self) -> anyhow::Result<TempDir> {
+        let at = match self {
+            // Not the folder for temporary files, which often is in memory.
+            Place::Disk => "target",
+            Place::Memory => "/dev/shm",
+        };
+        tempfile::tempdir_in(at).with_context(|| format!("no folder can be made in {at}"))
+    }
+}
+
 /// A running pod, a client with ticks off, and one with the default tick.
 pub struct House {
     pub pod: Pod,
@@ -26,9 +47,14 @@ pub struct House {
 }
 
 impl House {
-    /// Starts a pod in front of the engine, and clients that have verified it.
-    pub async fn open(engine: Engine, backend: BackendConfig) -> anyhow::Result<House> {
-        let folder = tempfile::tempdir()?;
+    /// Starts a pod in front of the engine, and clients that have verified it. State is kept in a new
+    /// folder at the place.
+    pub async fn open(
+        engine: Engine,
+        backend: BackendConfig,
+        place: Place,
+    ) -> anyhow::Result<House> {
+        let folder = place.folder()?;
         let payers = [Wallet::generate(), Wallet::generate()];
         let network = network(&engine);
         let allow_list = payers.iter().map(Wallet::address).collect();

@@ -7,7 +7,7 @@ use subrosa_engine::{Builtin, BuiltinConfig, Cache, Engine};
 use subrosa_pod::BackendConfig;
 
 use crate::answer::{directly, request, through};
-use crate::house::House;
+use crate::house::{House, Place};
 use crate::stats::{median, ratios};
 
 /// The model that everything real is measured with.
@@ -46,7 +46,7 @@ impl Throughput {
 /// Asks both ways in turn, another one first in each round.
 pub async fn measure(rounds: usize) -> anyhow::Result<Throughput> {
     let backend = BackendConfig::Builtin { model: MODEL.into(), parallel: 1, queue: 1 };
-    let house = House::open(engine()?, backend).await?;
+    let house = House::open(engine()?, backend, Place::Disk).await?;
     let engine = engine()?;
     let asked = request(json!({
         "model": MODEL,
