@@ -14,7 +14,7 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-ENVIRONMENT = dict(os.environ, SUBROSA_REQUIRE_OLLAMA="1", CARGO_TERM_PROGRESS_WHEN="never")
+ENVIRONMENT = dict(os.environ, SUBROSA_REQUIRE_OLLAMA="1", SUBROSA_REQUIRE_MODEL="1", CARGO_TERM_PROGRESS_WHEN="never")
 
 CARGO = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed;")
 PYTEST = re.compile(r"^=+ (?:(\d+) failed)?(?:, )?(?:(\d+) passed)?.* in [\d.:hms() ]+=+$")
