@@ -1,4 +1,4 @@
-//! The bytes of a packed claim: many channels of one pod at the least gas (spec/escrow.md section 4).
+//! The bytes of a packed claim: many channels of one pod at the least gas (spec/escrow.md, 4).
 
 use subrosa_protocol::{
     Address, Amount, B256, ChannelConfig, ClaimBatch, ClaimEntry, Domain, Duration, Signed, Voucher,
