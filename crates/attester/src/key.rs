@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 /// Separates these keys from anything else that is hashed from a name.
 const KEY_TAG: &str = "subrosa/simulator/key/v1/";
 
-/// A key that anybody can make from its name: it protects nothing, and must never be trusted outside
-/// simulated networks.
+/// A key that anybody can make from its name: it protects nothing, and must never be trusted
+/// outside simulated networks.
 #[derive(Clone)]
 pub(crate) struct Key {
     secret: SigningKey,

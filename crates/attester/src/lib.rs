@@ -1,5 +1,6 @@
-//! Where a pod's evidence comes from. Every source gives the same document, which `subrosa-verifier`
-//! checks; here stand the simulator, and later the vendors' hardware, one file each.
+//! Where a pod's evidence comes from. Every source gives the same document, which
+//! `subrosa-verifier` checks; here stand the simulator, and later the vendors' hardware, one file
+//! each.
 //!
 //! ```
 //! use subrosa_attester::{Attester, Simulator};
@@ -7,8 +8,10 @@
 //! use subrosa_verifier::Nonce;
 //!
 //! let attester = Attester::Simulator(Simulator::new("pod 0.1"));
-//! let nonce = Nonce { verifier: [9; 32].into(), chain_id: 0, block_number: 0, block_hash: B256::ZERO };
-//! let evidence = attester.evidence(&nonce, b"keyset", b"", b"workload", Timestamp(1_790_000_000))?;
+//! let (verifier, block_hash) = (B256::repeat_byte(9), B256::ZERO);
+//! let nonce = Nonce { verifier, chain_id: 0, block_number: 0, block_hash };
+//! let now = Timestamp(1_790_000_000);
+//! let evidence = attester.evidence(&nonce, b"keyset", b"", b"workload", now)?;
 //! assert_eq!(evidence.nonce(), &nonce);
 //! # Ok::<(), subrosa_attester::AttestError>(())
 //! ```

@@ -1,5 +1,5 @@
-//! The simulator's certificates, shaped like Intel's: a root, a platform authority with the platform's
-//! certificate under it, and a signer of TCB info.
+//! The simulator's certificates, shaped like Intel's: a root, a platform authority with the
+//! platform's certificate under it, and a signer of TCB info.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DnType,

@@ -1,7 +1,7 @@
 //! A stand-in for TDX hardware: quotes and collateral of the real formats, under a root of its own.
 //!
-//! Every key in it follows from a public name, so anybody can make its evidence. That is why verifiers
-//! accept its root on simulated networks alone.
+//! Every key in it follows from a public name, so anybody can make its evidence. That is why
+//! verifiers accept its root on simulated networks alone.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};

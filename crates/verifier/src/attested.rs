@@ -282,7 +282,7 @@ pub enum KeyRefusal {
         now: Timestamp,
     },
     /// The keys would live longer than an hour, or end before they begin.
-    #[error("the keys run from {not_before} to {not_after}, at most {} s are allowed", KEY_CONFIG_LIFE_MAX.0)]
+    #[error("the keys run from {not_before} to {not_after}, longer than an hour or backwards")]
     LifeTooLong {
         /// Their beginning.
         not_before: Timestamp,

@@ -1,4 +1,4 @@
-//! The verifier against the simulator, against broken documents, and against real hardware's evidence.
+//! The verifier against the simulator, broken documents, and real hardware's evidence.
 
 mod appraisal;
 mod document;

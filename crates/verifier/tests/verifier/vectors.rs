@@ -15,6 +15,7 @@ use subrosa_verifier::{
 use crate::world::{assert_failed, assert_outcomes};
 
 /// Where the files lie, if they do.
+#[allow(clippy::print_stderr)] // A test that did nothing has to say so.
 fn folder() -> Option<PathBuf> {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
     let folder = std::env::var_os("SUBROSA_VECTORS").map_or(default, PathBuf::from);

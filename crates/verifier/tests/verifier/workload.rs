@@ -24,7 +24,10 @@ fn logging(workload: &mut Workload) {
     workload.exits.push(Exit { kind: "log".into(), to: "https://logs.example".into() });
 }
 
-const BREACHES: [(fn(&mut Workload), CheckName); 4] = [
+/// What an honest workload becomes, and the rule that it then breaks.
+type Breach = (fn(&mut Workload), CheckName);
+
+const BREACHES: [Breach; 4] = [
     (outside_image, BackendInImage),
     (pulling, BackendInImage),
     (scripted, BackendInImage),
