@@ -262,18 +262,13 @@ impl Inner {
         self.directory.set(listed.id, standing);
     }
 
-    /// Digests that the network file pins, else those that the chain lists at its finalised block.
+    /// Digests that the chain lists at its finalised block; where the network file pins some, only those of
+    /// them, so that a revocation on chain reaches a client that pins too. Without a chain: the pins.
     async fn read_releases(&self) -> Result<ReleasesSeen, RefreshError> {
         let pinned = &self.network.pinned;
-        let pins = !pinned.measurements.is_empty() || !pinned.models.is_empty();
-        match &self.chain {
-            Some(chain) if !pins => {
-                let set =
-                    chain.releases(now()).await.map_err(|error| RefreshError(error.to_string()))?;
-                Ok(ReleasesSeen::on_chain(&set))
-            }
-            _ => Ok(ReleasesSeen::pinned(pinned)),
-        }
+        let Some(chain) = &self.chain else { return Ok(ReleasesSeen::pinned(pinned)) };
+        let set = chain.releases(now()).await.map_err(|error| RefreshError(error.to_string()))?;
+        Ok(ReleasesSeen::on_chain(&set).restricted_to(pinned))
     }
 
     async fn listed(&self) -> Result<Vec<Listed>, RefreshError> {

@@ -56,6 +56,16 @@ impl ReleasesSeen {
         }
     }
 
+    /// Only what a network file pins, where it pins any of a kind.
+    pub(crate) fn restricted_to(mut self, pinned: &Pinned) -> ReleasesSeen {
+        let keep = |seen: &mut Vec<B256>, pins: &[B256]| {
+            seen.retain(|digest| pins.is_empty() || pins.contains(digest));
+        };
+        keep(&mut self.measurements, &pinned.measurements);
+        keep(&mut self.models, &pinned.models);
+        self
+    }
+
     pub(crate) fn to_releases(&self) -> Releases {
         Releases { measurements: self.measurements.clone(), models: self.models.clone() }
     }
