@@ -186,12 +186,7 @@ pub fn check(bytes: &[u8], against: Against<'_>) -> Result<BundleReport, Unreada
     let parts = Parts::read(bytes)?;
     let receipt = parts.receipt.unverified();
     let at = against.at.unwrap_or(receipt.issued_at);
-    let (releases, releases_from) = match against.network.map(|network| &network.pinned) {
-        Some(pinned) if !pinned.measurements.is_empty() || !pinned.models.is_empty() => {
-            (ReleasesSeen::pinned(pinned), "as the network file pins them".to_owned())
-        }
-        _ => (parts.bundle.releases.clone(), parts.bundle.releases.told()),
-    };
+    let (releases, releases_from) = parts.releases(against.network);
     let mut policy = match (against.policy, against.network) {
         (Some(policy), _) => policy.clone(),
         (None, Some(network)) if network.is_simulated() => Policy::simulated(Releases::default()),
@@ -266,6 +261,19 @@ impl Parts {
                 .map_err(|_| Unreadable::Member { member: "evidence" })?,
             bundle,
         })
+    }
+
+    /// The digests that count as released, and where they come from. A network file without a chain pins
+    /// them all; one with a chain narrows what the exporter saw there.
+    fn releases(&self, network: Option<&Network>) -> (ReleasesSeen, String) {
+        let seen = &self.bundle.releases;
+        match network {
+            Some(network) if network.chain.is_none() => {
+                (ReleasesSeen::pinned(&network.pinned), "as the network file pins them".into())
+            }
+            Some(network) => (seen.clone().restricted_to(&network.pinned), seen.told()),
+            None => (seen.clone(), seen.told()),
+        }
     }
 
     /// Everything beyond the evidence. Where the evidence is refused there is no signer to hold against.
