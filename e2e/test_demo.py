@@ -1,0 +1,50 @@
+"""What a person does after `make demo` has told its story: paste the lines that it prints."""
+
+import subprocess
+import sys
+import textwrap
+
+from running import eventually
+
+
+def test_the_story_was_told_to_its_end_and_says_simulated(demo):
+    text = demo.text()
+    for step in range(1, 8):
+        assert f"\n{step}. " in text
+    assert "SIMULATED" in text
+    assert "Nothing was paid twice" in text
+
+
+def test_the_line_for_curl_can_be_pasted(demo, gateway):
+    line = printed(demo, "curl ", "'\n").replace('{"model"', '{"max_tokens":4,"model"')
+    assert '"chat.completion"' in paste(gateway, ["sh", "-c", line])
+
+
+def test_the_lines_for_python_can_be_pasted(demo, gateway):
+    lines = textwrap.dedent(printed(demo, "    from openai", "content)\n"))
+    program = lines.replace('model="smollm2"', 'model="smollm2", max_tokens=4')
+    assert paste(gateway, [sys.executable, "-c", program]).strip()
+
+
+def test_the_liar_is_refused_and_the_others_are_not(gateway):
+    pods = gateway.get("pods")
+    assert [pod["accepted"] for pod in pods].count(True) == 2
+    [liar] = [pod for pod in pods if not pod["accepted"]]
+    assert liar["failed_check"] == "tee_measurement"
+    assert all(pod["simulated"] for pod in pods)
+
+
+def printed(demo, start, end):
+    """What stands between two marks, the marks included."""
+    text = demo.text() + "\n"
+    begin = text.index(start)
+    return text[begin : text.index(end, begin) + len(end)]
+
+
+def paste(gateway, command):
+    """Runs what was printed, but for a bound of tokens that keeps it short; waits for its receipt."""
+    before = len(gateway.receipts())
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: len(gateway.receipts()) == before + 1, "the receipt is kept")
+    return done.stdout
