@@ -14,7 +14,7 @@ mod told;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::args::DemoArgs;
@@ -25,7 +25,11 @@ use crate::output::Output;
 pub(crate) async fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode> {
     let folder = Folder::open(args.folder.clone())?;
     output.line(format!("The demo's files: {}", folder.path.display()));
-    let (report, stage) = story::tell(args, &folder.path, output).await?;
+    let told = tokio::select! {
+        told = story::tell(args, &folder.path, output) => told,
+        stopped = stop_signal() => stopped.and_then(|()| bail!("stopped before the end")),
+    };
+    let (report, stage) = told?;
     output.value(&report);
     if !args.once {
         told::invite(&stage, output);

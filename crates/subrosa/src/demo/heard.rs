@@ -68,11 +68,11 @@ impl<'a> Hearing<'a> {
         Ok(Hearing { response, decoder, output, heard })
     }
 
-    /// Listens until some words are there.
-    pub(crate) async fn first_words(&mut self) -> Result<()> {
-        while self.heard.text.is_empty() {
+    /// Listens until so many bytes of the answer are there.
+    pub(crate) async fn words(&mut self, bytes: usize) -> Result<()> {
+        while self.heard.text.len() < bytes {
             if !self.more().await? {
-                bail!("the answer ended before its first word");
+                bail!("the answer ended before it had a middle");
             }
         }
         Ok(())

@@ -25,6 +25,7 @@ const ANSWER_TOKENS: u64 = 96;
 
 /// The answer in whose middle a pod is killed is long enough to have a middle.
 const LONG_TOKENS: u64 = 400;
+const LONG_BYTES: usize = 60;
 const LONG_QUESTION: &str = "Tell me a long story about a lighthouse keeper.";
 
 /// The question that goes to the other pod.
@@ -138,7 +139,7 @@ async fn kill(stage: &mut Stage, output: &Output) -> Result<Heard> {
     output.line(format!("  > {LONG_QUESTION}\n"));
     let (http, base) = (stage.http.clone(), stage.base());
     let mut hearing = Hearing::ask(&http, &base, LONG_QUESTION, LONG_TOKENS, output).await?;
-    hearing.first_words().await?;
+    hearing.words(LONG_BYTES).await?;
     stage.pod_mut(Role::Cheap).kill().await?;
     output.piece(&output.paint(Tone::Bad, " [kill -9] "));
     let heard = hearing.to_the_end().await?;

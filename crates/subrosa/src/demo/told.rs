@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use subrosa_client::ReceiptView;
 use subrosa_client::export::BundleReport;
+use subrosa_client::{PodView, ReceiptView};
 use subrosa_devnet::Devnet;
 use subrosa_protocol::Amount;
 use subrosa_verifier::Outcome;
@@ -60,7 +60,7 @@ pub(crate) fn pods(stage: &Stage, output: &Output) -> Result<Vec<PodTold>> {
             );
         };
         let honest = role != Role::Liar;
-        let reason = view.reason.as_deref().unwrap_or("without a reason");
+        let reason = reason(view);
         match view.accepted {
             true => output.line(format!(
                 "  {:6} {} ({simulated}): released image, released weights, its key is in the quote",
@@ -85,6 +85,14 @@ pub(crate) fn pods(stage: &Stage, output: &Output) -> Result<Vec<PodTold>> {
     }
     output.line(format!("  The gateway listens at {}", stage.base()));
     Ok(told)
+}
+
+/// What the failed check saw, else whatever reason there is.
+fn reason(pod: &PodView) -> &str {
+    let checks = pod.report.iter().flat_map(|report| &report.checks);
+    let mut failed = checks.filter(|check| check.outcome == Outcome::Failed);
+    let seen = failed.next().map(|check| check.seen.as_str());
+    seen.or(pod.reason.as_deref()).unwrap_or("without a reason")
 }
 
 /// The channel that the question opened.
