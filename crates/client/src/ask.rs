@@ -212,6 +212,8 @@ enum Ended {
     Done,
     /// Another pod may be asked.
     NextPod(String),
+    /// The payer cannot pay this pod; the channel with another may still hold enough.
+    NoFunds(String),
 }
 
 /// One question on its way through the pods.
@@ -224,7 +226,7 @@ struct Drive {
 
 impl Drive {
     async fn run(mut self, pods: Vec<Arc<Pod>>) {
-        let mut reasons = Vec::new();
+        let (mut reasons, mut unpaid) = (Vec::new(), None);
         for pod in pods {
             match self.at(&pod).await {
                 Ok(Ended::Done) => return,
@@ -233,26 +235,36 @@ impl Drive {
                     tracing::info!(pod = %pod.endpoint, %reason, "asking the next pod");
                     reasons.push(format!("{}: {reason}", pod.endpoint));
                 }
+                Ok(Ended::NoFunds(reason)) => unpaid = Some(AskError::Funds { reason }),
                 Err(error) => return self.outbox.head(Err(error)),
             }
         }
-        self.outbox.head(Err(AskError::PodsFailed { reasons }));
+        self.outbox.head(Err(unpaid.unwrap_or(AskError::PodsFailed { reasons })));
     }
 
     async fn at(&mut self, pod: &Arc<Pod>) -> Result<Ended, AskError> {
         if !pod.is_fresh(now()) && visit::renew(pod, self.inner.purse.domain()).await.is_err() {
             return Ok(Ended::NextPod("its keys ended and it gives no new ones".into()));
         }
-        let account = self.inner.purse.account(&pod.offer).await.map_err(funds)?;
         let question = self.question(pod);
-        let needed = max_charge(pod, &question);
-        self.inner.purse.fill(&account, needed).await.map_err(funds)?;
+        let account = match self.funded(pod, max_charge(pod, &question)).await {
+            Ok(account) => account,
+            Err(FundsError::Store) => return Err(AskError::Store),
+            Err(error) => return Ok(Ended::NoFunds(error.to_string())),
+        };
         let asking = match self.begin(pod, &account, question).await? {
             Ok(asking) => asking,
             Err(reason) => return Ok(Ended::NextPod(reason)),
         };
         let started = Instant::now();
         self.exchange(pod, &account, asking, started).await
+    }
+
+    /// The account with a pod, with room for what the question can cost at most.
+    async fn funded(&self, pod: &Pod, needed: Amount) -> Result<Arc<Account>, FundsError> {
+        let account = self.inner.purse.account(&pod.offer).await?;
+        self.inner.purse.fill(&account, needed).await?;
+        Ok(account)
     }
 
     /// The request as this pod calls it, with the bound that makes its cost computable.
@@ -510,11 +522,4 @@ fn max_charge(pod: &Pod, question: &Question) -> Amount {
     let bytes = u64::try_from(question.body.len()).unwrap_or(u64::MAX);
     let model = pod.offer.model(&question.model);
     model.map_or(Amount::ZERO, |model| model.max_charge(bytes, question.max_tokens))
-}
-
-fn funds(error: FundsError) -> AskError {
-    match error {
-        FundsError::Store => AskError::Store,
-        other => AskError::Funds { reason: other.to_string() },
-    }
 }
