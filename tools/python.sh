@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# Runs a Python tool in a virtual environment that lives in the cache, keyed by the exact requirements.
+# Runs a Python tool out of a folder in the cache, keyed by the exact requirements. A plain folder and not a
+# virtual environment, because Debian ships pip without what makes those.
 #   tools/python.sh pytest e2e
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/cache.sh
 
+version="$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
 key="$(sha256sum e2e/requirements.txt | cut -c1-16)"
-venv="$SUBROSA_CACHE/venv-$key"
-if [ ! -f "$venv/complete" ]; then
-  echo "python: setting up the test clients (once)"
-  rm -rf "$venv"
-  python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check -r e2e/requirements.txt
-  touch "$venv/complete"
+folder="$SUBROSA_CACHE/python$version-$key"
+if [ ! -f "$folder/complete" ]; then
+  echo "python: fetching the test clients (once)"
+  rm -rf "$folder"
+  python3 -m pip install --quiet --disable-pip-version-check --target "$folder" -r e2e/requirements.txt
+  touch "$folder/complete"
 fi
 tool="$1"
 shift
-exec "$venv/bin/$tool" "$@"
+PYTHONPATH="$folder" exec "$folder/bin/$tool" "$@"
