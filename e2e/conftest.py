@@ -1,65 +1,27 @@
-"""What the tests share: the real binary, one demo for the whole session, and clients of its gateway."""
+"""What the tests share: the real binary, one demo for the whole session, and its gateway."""
 
 import json
+import os
 import pathlib
 import subprocess
 
-import httpx
-import openai
 import pytest
 
-from running import Running, eventually
+from gateway import Gateway
+from running import Running, kill_all
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SUBROSA = ROOT / "target" / "debug" / "subrosa"
 
+# A person's own wallet and network file must not reach the tests, and no proxy their requests.
+SETTINGS = ["SUBROSA_STATE_DIR", "SUBROSA_NETWORK", "SUBROSA_WALLET", "SUBROSA_PASSPHRASE"]
+for setting in SETTINGS:
+    os.environ.pop(setting, None)
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 
-class Gateway:
-    """A running gateway, asked by OpenAI's client and by plain HTTP."""
 
-    def __init__(self, url, model):
-        self.model = model
-        self.http = httpx.Client(base_url=url, timeout=60)
-        # A retry of the client's own would hide a failure.
-        self.openai = openai.OpenAI(
-            base_url=f"{url}/v1", api_key="unused", max_retries=0, timeout=60
-        )
-
-    def ask(self, messages, **members):
-        """A whole answer and its receipt."""
-        answer, order = self._create(messages, members)
-        return answer, self.receipt(order)
-
-    def stream(self, messages, **members):
-        """A stream of chunks, and the order whose receipt is kept when it has ended."""
-        return self._create(messages, {"stream": True, **members})
-
-    def _create(self, messages, members):
-        members = {"model": self.model, "temperature": 0, **members}
-        create = self.openai.chat.completions.with_raw_response.create
-        answer = create(messages=messages, **members)
-        return answer.parse(), answer.headers["x-subrosa-order"]
-
-    def get(self, path):
-        answer = self.http.get(f"/subrosa/v1/{path}")
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def receipts(self):
-        """The kept receipts, the newest first."""
-        return self.get("receipts")
-
-    def receipt(self, order):
-        """The receipt of an order; it is kept when the sealed answer has ended, filler and all."""
-
-        def look():
-            return next((kept for kept in self.receipts() if kept["order"] == order), None)
-
-        return eventually(look, f"the receipt of {order} is kept")
-
-    def close(self):
-        self.http.close()
-        self.openai.close()
+def pytest_sessionfinish():
+    kill_all()
 
 
 class Subrosa:
@@ -80,8 +42,8 @@ class Subrosa:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def start(self, *arguments, environment=None):
-        return Running([SUBROSA, *arguments], environment)
+    def start(self, *arguments):
+        return Running([SUBROSA, *arguments], os.environ)
 
 
 @pytest.fixture(scope="session")

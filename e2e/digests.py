@@ -3,6 +3,9 @@
 import hashlib
 import json
 
+SMOLLM2_BYTES = 98_362_432
+SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
 ROLES = {
     "application/vnd.ollama.image.model": "weights",
     "application/vnd.ollama.image.params": "params",
@@ -33,6 +36,16 @@ def ollama_model(models_dir, name, tag):
         f"{hashlib.sha256(blob(models_dir, file).read_bytes()).hexdigest()}\n"
         for role, file in files
     )
+    return manifest_digest(lines)
+
+
+def smollm2():
+    """The digest of the catalogue's SmolLM2, which is one file."""
+    file = "SmolLM2-135M-Instruct.Q4_1.gguf"
+    return manifest_digest([f"weights {file} {SMOLLM2_BYTES} {SMOLLM2_SHA256}\n"])
+
+
+def manifest_digest(lines):
     text = "subrosa/model-manifest/v1\n" + "".join(lines)
     return "0x" + hashlib.sha256(text.encode()).hexdigest()
 

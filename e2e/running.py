@@ -1,4 +1,4 @@
-"""Processes that the tests start: awaited by what they print, and ended with whatever they started."""
+"""Processes that the tests start: awaited by what they print, ended with all that they started."""
 
 import os
 import re
@@ -11,19 +11,21 @@ import time
 PATIENCE_S = 120
 POLL_S = 0.05
 
+# What was started and has not been seen to end.
+_running = []
+
 
 class Running:
     """A process in a process group of its own, as a terminal gives one to what is typed there."""
 
-    def __init__(self, arguments, environment=None, folder=None):
+    def __init__(self, arguments, environment):
         self.name = os.path.basename(str(arguments[0]))
         self.lines = []
         self._ended = False
         self._news = threading.Condition()
         self._process = subprocess.Popen(
             [str(argument) for argument in arguments],
-            cwd=folder,
-            env={**os.environ, **(environment or {})},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -31,6 +33,7 @@ class Running:
             errors="replace",
             start_new_session=True,
         )
+        _running.append(self)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -82,10 +85,17 @@ class Running:
         self._process.wait()
         self._reader.join()
         self._process.stdout.close()
+        _running.remove(self)
 
     def _session(self):
-        """The living processes of its session: itself, and all that it started, in whatever group."""
+        """The living processes of its session: itself and all that it started, in any group."""
         return [process for process in processes() if session_of(process) == self._process.pid]
+
+
+def kill_all():
+    """Ends what a failed test left running."""
+    for process in list(_running):
+        process.kill()
 
 
 def processes():

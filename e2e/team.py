@@ -2,6 +2,8 @@
 
 import json
 
+import digests
+
 NETWORK = """
 name = "our-team"
 trust = "simulated"
@@ -45,8 +47,9 @@ min_gain = "0"
 class Team:
     """Started from visible files in a folder, as a team would write them."""
 
-    def __init__(self, subrosa, folder, image, measurement, model, backend):
+    def __init__(self, subrosa, folder, image, model, backend):
         self.network = folder / "network.toml"
+        measurement = digests.simulated_measurement(image)
         self.network.write_text(NETWORK.format(measurement=measurement, model=model))
         passphrase = folder / "passphrase"
         passphrase.write_text("correct horse battery staple\n")
@@ -54,20 +57,22 @@ class Team:
         address = subrosa.json("wallet", "new", *caller)["address"]
         config = folder / "pod.toml"
         config.write_text(POD.format(caller=address, image=image, backend=backend))
-        self._running = []
-        pod = self._start(subrosa, "pod", "--config", config, "--json")
-        self.pod_url = f"https://{pod['address']}"
-        listen = ["--network", self.network, "--pod", self.pod_url, "--listen", "127.0.0.1:0"]
-        gateway = self._start(subrosa, "gateway", *listen, *caller, "--json")
-        self.accepted = gateway["accepted"]
-        self.url = f"http://{gateway['address']}"
+        self._pod = subrosa.start("pod", "--config", config, "--json")
+        pod_url = f"https://{ready(self._pod)['address']}"
+        listen = ["--network", self.network, "--pod", pod_url, "--listen", "127.0.0.1:0"]
+        self._gateway = subrosa.start("gateway", *listen, *caller, "--json")
+        self.url = f"http://{ready(self._gateway)['address']}"
 
-    def _start(self, subrosa, *arguments):
-        """What the process says of itself when it is ready."""
-        process = subrosa.start(*arguments)
-        self._running.append(process)
-        return json.loads(process.line(r'^\{.*"event":"ready".*\}$')[0])
+    def kill_pod(self):
+        """What a power cut does."""
+        self._pod.kill()
+        self._pod = None
 
     def stop(self):
         """Ends the gateway, then the pod, each as ctrl-c would; returns their exit statuses."""
-        return [process.interrupt() for process in reversed(self._running)]
+        return [process.interrupt() for process in [self._gateway, self._pod] if process]
+
+
+def ready(process):
+    """What a pod or a gateway says of itself when it can answer."""
+    return json.loads(process.line(r'^\{.*"event":"ready".*\}$')[0])

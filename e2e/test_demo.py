@@ -1,8 +1,11 @@
 """What a person does after `make demo` has told its story: paste the lines that it prints."""
 
+import shutil
 import subprocess
 import sys
 import textwrap
+
+import pytest
 
 from running import eventually
 
@@ -15,6 +18,7 @@ def test_the_story_was_told_to_its_end_and_says_simulated(demo):
     assert "Nothing was paid twice" in text
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
 def test_the_line_for_curl_can_be_pasted(demo, gateway):
     line = printed(demo, "curl ", "'\n").replace('{"model"', '{"max_tokens":4,"model"')
     assert '"chat.completion"' in paste(gateway, ["sh", "-c", line])
@@ -42,7 +46,7 @@ def printed(demo, start, end):
 
 
 def paste(gateway, command):
-    """Runs what was printed, but for a bound of tokens that keeps it short; waits for its receipt."""
+    """Runs what was printed, with a bound of tokens that keeps it short; waits for the receipt."""
     before = len(gateway.receipts())
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

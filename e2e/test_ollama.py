@@ -1,7 +1,7 @@
 """A team's own pod, without a chain, in front of a real Ollama server.
 
-Ollama is the cache's, which `make ollama` builds, or that of SUBROSA_OLLAMA. Without one these tests are
-skipped, unless SUBROSA_REQUIRE_OLLAMA=1 asks for them.
+Ollama is the cache's, which `make ollama` builds, or that of SUBROSA_OLLAMA. Without one these
+tests are skipped, unless SUBROSA_REQUIRE_OLLAMA=1 asks for them.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 import digests
-from conftest import Gateway
+from gateway import Gateway
 from running import PATIENCE_S, Running
 from team import Team
 
@@ -22,10 +22,8 @@ CACHE = pathlib.Path(
     or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "subrosa"
 )
 OLLAMA = pathlib.Path(os.environ.get("SUBROSA_OLLAMA") or CACHE / "ollama-0.6.5" / "ollama")
-WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-WEIGHTS = CACHE / "models" / f"sha256-{WEIGHTS_SHA256}"
+WEIGHTS = CACHE / "models" / f"sha256-{digests.SMOLLM2_SHA256}"
 NAME, TAG = "smollm2", "team"
-IMAGE = "our-team/image"
 
 
 def need(holds, reason):
@@ -42,6 +40,7 @@ class Ollama:
     def __init__(self, folder):
         self.models_dir = folder / "models"
         environment = {
+            **os.environ,
             "HOME": str(folder),
             "OLLAMA_HOST": "127.0.0.1:0",
             "OLLAMA_MODELS": str(self.models_dir),
@@ -54,7 +53,6 @@ class Ollama:
         modelfile.write_text(f"FROM {WEIGHTS}\n")
         environment["OLLAMA_HOST"] = address
         create = [OLLAMA, "create", f"{NAME}:{TAG}", "-f", modelfile]
-        environment = {**os.environ, **environment}
         subprocess.run(create, env=environment, check=True, capture_output=True, timeout=PATIENCE_S)
 
     def stop(self):
@@ -67,7 +65,7 @@ def ollama(tmp_path_factory):
     need(OLLAMA.is_file(), f"there is no Ollama at {OLLAMA}: run make ollama")
     need(WEIGHTS.is_file(), "SmolLM2 is not in the cache: run subrosa models pull smollm2")
     with WEIGHTS.open("rb") as file:
-        assert hashlib.file_digest(file, "sha256").hexdigest() == WEIGHTS_SHA256
+        assert hashlib.file_digest(file, "sha256").hexdigest() == digests.SMOLLM2_SHA256
     server = Ollama(tmp_path_factory.mktemp("ollama"))
     yield server
     server.stop()
@@ -84,8 +82,7 @@ model = "{NAME}:{TAG}"
     team = Team(
         subrosa,
         tmp_path_factory.mktemp("team"),
-        image=IMAGE,
-        measurement=digests.simulated_measurement(IMAGE),
+        image="our-team/ollama",
         model=digests.ollama_model(ollama.models_dir, NAME, TAG),
         backend=backend,
     )

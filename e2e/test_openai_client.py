@@ -34,6 +34,15 @@ def test_answers_a_question_in_one_piece(gateway):
     assert counted == (usage.prompt_tokens, usage.completion_tokens)
 
 
+def test_text_in_parts_is_the_same_question(gateway):
+    texts = ["What is the capital", " of France?"]
+    parts = [{"type": "text", "text": text} for text in texts]
+    whole, _ = gateway.ask(CAPITAL, max_tokens=6)
+    answer, _ = gateway.ask([{"role": "user", "content": parts}], max_tokens=6)
+    assert answer.choices == whole.choices
+    assert answer.usage == whole.usage
+
+
 def test_answers_under_an_alias(gateway):
     answer, _ = gateway.ask(CAPITAL, model="smollm2:135m", max_tokens=2)
     assert answer.usage.completion_tokens == 2
@@ -60,6 +69,18 @@ def test_streams_the_answer_while_it_is_generated(gateway):
     # Nothing is drawn at temperature 0, so the whole answer is the same text.
     whole, _ = gateway.ask(STORY, max_tokens=48)
     assert whole.choices[0].message.content == text_of(pieces)
+
+
+def test_the_events_on_the_wire_end_with_done(gateway):
+    chat = {"model": "smollm2", "messages": CAPITAL, "max_tokens": 4, "stream": True}
+    answer = gateway.http.post("/v1/chat/completions", json=chat)
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert answer.headers["cache-control"] == "no-store"
+    *events, rest = answer.text.split("\n\n")
+    assert rest == ""
+    assert all(event.startswith("data: ") for event in events)
+    assert events[-1] == "data: [DONE]"
+    gateway.receipt(answer.headers["x-subrosa-order"])
 
 
 def test_a_stream_tells_no_usage_unless_it_is_asked_for(gateway):
@@ -138,9 +159,18 @@ def test_a_bad_parameter_is_named_and_costs_nothing(gateway, param, value, code)
     assert gateway.receipts() == before
 
 
-def test_a_member_that_the_engine_cannot_honour_is_refused_not_ignored(gateway):
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("logprobs", True),
+        ("n", 2),
+        ("response_format", {"type": "json_object"}),
+        ("tools", [{"type": "function", "function": {"name": "spend", "parameters": {}}}]),
+    ],
+)
+def test_a_member_that_would_change_the_answer_is_refused_not_ignored(gateway, member, value):
     before = gateway.receipts()
     with pytest.raises(openai.BadRequestError) as refused:
-        gateway.ask(CAPITAL, max_tokens=4, logprobs=True)
-    assert "logprobs" in refused.value.message
+        gateway.ask(CAPITAL, max_tokens=4, **{member: value})
+    assert member in refused.value.message
     assert gateway.receipts() == before
