@@ -42,7 +42,7 @@ pub use ask::AskError;
 pub use client::{Client, RecordsError, RefreshError};
 pub use config::{ClientConfig, OpenError};
 pub use money::MoneyError;
-pub use records::Records;
+pub use records::{KeptChannel, Records};
 pub use subrosa_seal::{Pacing, Tick};
 pub use view::{
     BalanceView, ChannelView, ModelView, PodModelView, PodView, ReceiptView, RefusedPod,

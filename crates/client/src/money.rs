@@ -31,8 +31,8 @@ impl Client {
         Ok(ChannelView { channel, pod, balance, ceiling, charged })
     }
 
-    /// Begins to take tokens back out of a channel: `amount`, else all that no receipt has charged. The pod
-    /// has the channel's delay to claim what it earned.
+    /// Begins to take tokens back out of a channel: `amount`, else all that no receipt has charged.
+    /// The pod has the channel's delay to claim what it earned.
     ///
     /// # Errors
     /// [`MoneyError`].

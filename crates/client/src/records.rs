@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use subrosa_protocol::{Domain, RequestId};
-use subrosa_store::Store;
+use serde::Serialize;
+use subrosa_channel::payer::Ledger;
+use subrosa_protocol::{Address, Amount, ChannelId, Domain, RequestId};
+use subrosa_store::{Store, payer as tables};
 
 use crate::client::{RecordsError, receipt_view};
 use crate::config::OpenError;
@@ -47,8 +49,48 @@ impl Records {
         Ok(kept.and_then(|kept| Bundle::of(kept, &self.domain, now())))
     }
 
+    /// The channels that are kept, as far as they were seen: the chain is not asked.
+    ///
+    /// # Errors
+    /// [`RecordsError`] where the state directory cannot be read.
+    pub async fn channels(&self) -> Result<Vec<KeptChannel>, RecordsError> {
+        let kept = self.store.read(|db| tables::load(db, now())).await;
+        let ledgers = kept.map_err(|_| RecordsError::Store)?;
+        let ledgers = ledgers.into_iter().filter_map(|kept| Ledger::restore(self.domain, kept));
+        Ok(ledgers.filter_map(|ledger| KeptChannel::of(&ledger, &self.domain)).collect())
+    }
+
     /// Closes the state directory.
     pub async fn close(self) {
         self.store.close().await;
+    }
+}
+
+/// A channel in the ledgers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptChannel {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The key of the pod that it pays.
+    pub signer: Address,
+    /// What lay in it when it was last looked at.
+    pub balance: Amount,
+    /// What was signed away at most.
+    pub ceiling: Amount,
+    /// What receipts say was charged.
+    pub charged: Amount,
+}
+
+impl KeptChannel {
+    /// The channel of a ledger; none where callers do not pay.
+    fn of(ledger: &Ledger, domain: &Domain) -> Option<KeptChannel> {
+        let config = ledger.config()?;
+        Some(KeptChannel {
+            channel: config.id(domain),
+            signer: ledger.signer(),
+            balance: ledger.balance(),
+            ceiling: ledger.ceiling(),
+            charged: ledger.charged(),
+        })
     }
 }

@@ -39,14 +39,14 @@ pub(crate) struct Common {
     /// The wallet's keystore [default: wallet.json in the state folder].
     #[arg(long, global = true, value_name = "FILE", env = "SUBROSA_WALLET")]
     pub(crate) wallet: Option<PathBuf>,
-    /// A file whose first line is the wallet's passphrase; else SUBROSA_PASSPHRASE, else it is asked for.
+    /// A file whose first line is the passphrase; else SUBROSA_PASSPHRASE, else it is asked for.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show the main job on this machine: chain, three pods, a question, its receipt, a crash, settlement.
+    /// Show the main job on this machine: chain, pods, a question, a receipt, a crash, settlement.
     #[command(after_help = "Example: ask your own question, and end by itself\n    \
                             subrosa demo --once --question \"What is a rose?\"")]
     Demo(DemoArgs),
@@ -173,8 +173,8 @@ pub(crate) struct ClientArgs {
     /// What is put into a channel when one is opened or runs dry, in atomic token units.
     #[arg(long, value_name = "AMOUNT", default_value = "1000000", value_parser = amount)]
     pub(crate) deposit: Amount,
-    /// Milliseconds between the frames of an answer, 5 to 1000, which hide its tokens; 0 sends them as
-    /// they come, and shows their rhythm to the network.
+    /// Milliseconds between the frames of an answer, 5 to 1000, which hide its tokens; 0 sends them
+    /// as they come, and shows their rhythm to the network.
     #[arg(long, value_name = "MS", default_value_t = 20)]
     pub(crate) tick_ms: u16,
     /// A pod's address, on a network without a registry; may be given again.
@@ -261,7 +261,7 @@ pub(crate) enum WalletCommand {
         #[arg(long, value_name = "ID")]
         pod: B256,
     },
-    /// Take unspent tokens back out of a channel: once to begin, once more after the delay to finish.
+    /// Take unspent tokens back out of a channel: once to begin, once more after the delay.
     #[command(after_help = "Example:\n    subrosa wallet withdraw 0x…\n    \
                             subrosa wallet withdraw 0x… --finish")]
     Withdraw {

@@ -1,7 +1,7 @@
 //! `subrosa demo`: the main job, on this machine, with real parts.
 //!
-//! It starts a chain, then its own binary as pods from files that anyone can read, and asks through a
-//! gateway as any program would. [`story`] has the seven steps in their order, [`stage`] the parts.
+//! It starts a chain, then its own binary as pods from files that anyone can read, and asks through
+//! a gateway as any program would. [`story`] has the seven steps in their order, [`stage`] the parts.
 
 mod files;
 mod heard;

@@ -1,7 +1,7 @@
 //! How an error is told: every cause once, from the outermost in.
 
-/// The causes of an error in one line. Many errors of ours repeat their cause in their own words; what
-/// was said already is not said again.
+/// The causes of an error in one line. Many errors of ours repeat their cause in their own words;
+/// what was said already is not said again.
 pub(crate) fn told(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {

@@ -1,7 +1,7 @@
 //! The `subrosa` command: ask, run a pod, verify, and see all of it at work in `subrosa demo`.
 //!
-//! Every command is one file in `commands/`; [`args`] says what can be typed, [`output`] is the only
-//! way to standard output, and [`place`] knows where state, wallet and network file lie.
+//! Every command is one file in `commands/`; [`args`] says what can be typed, [`output`] is the
+//! only way to standard output, [`place`] knows where state, wallet and network file lie.
 
 mod args;
 mod commands;
@@ -28,7 +28,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return output.fail(&error.into()),
     };
-    runtime.block_on(commands::run(args, &output)).unwrap_or_else(|error| output.fail(&error))
+    let ended = runtime.block_on(commands::run(args, &output));
+    // A thread that still reads standard input must not keep the process.
+    runtime.shutdown_background();
+    ended.unwrap_or_else(|error| output.fail(&error))
 }
 
 /// Logs go to standard error, warnings and worse unless `RUST_LOG` says otherwise. No log line of

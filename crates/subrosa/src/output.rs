@@ -1,5 +1,5 @@
-//! The way to standard output and standard error: text for people or JSON for programs, colour only on
-//! a terminal.
+//! The way to standard output and standard error: text for people or JSON for programs, colour only
+//! on a terminal.
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -74,7 +74,9 @@ impl Output {
     /// Tells an error and gives the exit code for it.
     pub(crate) fn fail(&self, error: &anyhow::Error) -> ExitCode {
         let word = paint(stderr_takes_colour(), Tone::Bad, "error");
-        to_stderr(format_args!("{word}: {}\n", failure::told(error)));
+        let told = failure::told(error);
+        to_stderr(format_args!("{word}: {told}\n"));
+        self.value(&serde_json::json!({"error": told}));
         ExitCode::FAILURE
     }
 
@@ -127,7 +129,7 @@ impl Drop for Wait {
     }
 }
 
-/// Prints a JSON document whether or not JSON was asked for: some commands have nothing else to say.
+/// Prints a JSON document.
 pub(crate) fn document(value: &impl Serialize) {
     let text = serde_json::to_string_pretty(value).expect("what we print has text keys only");
     write(format_args!("{text}\n"));

@@ -48,7 +48,8 @@ impl Common {
     pub(crate) fn network(&self) -> Result<Network> {
         let network = self.network_if_any()?;
         network.context(
-            "no network file: name one with --network FILE, or put it into the state folder as network.toml",
+            "no network file: name one with --network FILE, \
+             or put it into the state folder as network.toml",
         )
     }
 
@@ -65,7 +66,8 @@ impl Common {
         let path = self.wallet_file()?;
         if !path.exists() {
             bail!(
-                "there is no wallet at {}: make one with `subrosa wallet new`, or name it with --wallet",
+                "there is no wallet at {}: make one with `subrosa wallet new`, \
+                 or name it with --wallet",
                 path.display()
             );
         }

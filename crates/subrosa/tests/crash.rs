@@ -1,5 +1,5 @@
-//! A paid pod on a real chain, killed by `kill -9` after each of its durable steps and started again:
-//! nothing earned is lost, nothing is charged twice.
+//! A paid pod on a real chain, killed by `kill -9` after each of its durable steps and started
+//! again: nothing earned is lost, nothing is charged twice.
 
 mod support;
 
@@ -23,7 +23,7 @@ const STEPS: &str = "SUBROSA_CRASH_TEST_STEPS";
 /// What a pod of two questions does: offer, registration, two orders, two charges, a claim.
 const STEPS_IN_ALL: usize = 7;
 
-/// The child: the real pod, which kills itself after so many durable steps. It claims when it is told.
+/// The child: the real pod, which kills itself after so many steps, and claims when it is told.
 #[tokio::test]
 async fn child() {
     let (Ok(config), Ok(steps)) = (std::env::var(CONFIG), std::env::var(STEPS)) else {

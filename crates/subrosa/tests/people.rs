@@ -153,6 +153,9 @@ async fn moved_by_hand(world: &World, pod: &str) {
     let channel = world.json(&["wallet", "deposit", "5_000", "--pod", pod]);
     assert_eq!(before - units(&world.json(&["wallet", "show"])["tokens"]), 5_000);
     let id = channel["channel"].as_str().unwrap();
+    let shown = world.json(&["wallet", "show"]);
+    assert_eq!(shown["channels"][0]["channel"], id);
+    assert_eq!(shown["channels"][0]["balance"], channel["balance"]);
 
     let nobody = format!("0x{}", "7".repeat(64));
     let told = world.refused(&["wallet", "deposit", "1", "--pod", &nobody]);

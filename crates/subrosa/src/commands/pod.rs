@@ -1,7 +1,7 @@
 //! `subrosa pod`: run a pod, and tell a running one to claim.
 //!
-//! A running pod listens on a Unix socket in its state folder, which only its own user can reach. One
-//! word goes in, one line of JSON comes out.
+//! A running pod listens on a Unix socket in its state folder, which only its own user can reach.
+//! One word goes in, one line of JSON comes out.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use serde_json::json;
 use subrosa_chain::Wallet;
+use subrosa_client::{KeptChannel, Records};
 use subrosa_protocol::{Address, Amount, B256, ChannelId};
 
 use super::client;
@@ -60,8 +61,30 @@ async fn show(common: &Common, output: &Output) -> Result<()> {
         output.line(format!("tokens   {tokens} atomic units"));
         output.line(format!("gas      {gas} wei"));
     }
+    if let Some(channels) = channels(common).await? {
+        told["channels"] = json!(channels);
+        for channel in channels {
+            output.line(format!(
+                "channel  {} holds {}, charged {}",
+                channel.channel, channel.balance, channel.charged
+            ));
+        }
+    }
     output.value(&told);
     Ok(())
+}
+
+/// The channels in the state folder; none where there are none yet, or a gateway has them open.
+async fn channels(common: &Common) -> Result<Option<Vec<KeptChannel>>> {
+    let Some(network) = common.network_if_any()? else { return Ok(None) };
+    let folder = common.ledger_folder(&network)?;
+    if !folder.exists() {
+        return Ok(None);
+    }
+    let Ok(records) = Records::open(&folder, network.domain()) else { return Ok(None) };
+    let channels = records.channels().await?;
+    records.close().await;
+    Ok(Some(channels))
 }
 
 /// Tokens and gas of an address, where there is a chain.

@@ -79,7 +79,7 @@ impl<'a> Hearing<'a> {
     }
 
     /// Listens to the end, good or bad.
-    pub(crate) async fn to_the_end(mut self) -> Result<Heard> {
+    pub(crate) async fn until_the_end(mut self) -> Result<Heard> {
         while self.more().await? {}
         self.output.line("");
         Ok(self.heard)

@@ -38,8 +38,8 @@ pub(crate) struct Ready {
 }
 
 impl PodProcess {
-    /// Starts the pod of that folder and waits until it can answer. Its standard input is its leash: when
-    /// we end, however, it ends.
+    /// Starts the pod of that folder and waits until it can answer. Its standard input is its leash:
+    /// when we end, however, it ends.
     pub(crate) async fn start(role: Role, folder: &Path) -> Result<PodProcess> {
         let log_path = folder.join("pod.log");
         let log = File::options().create(true).append(true).open(&log_path)?;

@@ -75,7 +75,7 @@ pub(crate) struct Failover {
     pub(crate) told: String,
     /// Whether the chain paid each receipt once, and nothing besides.
     pub(crate) charged_once: bool,
-    /// What was charged for the answer that broke off; nothing where the pod died before its charge.
+    /// What was charged for the answer that broke off; null where the pod died before its charge.
     pub(crate) broken_charged: Option<Amount>,
     /// Receipts that were fetched after the pod came back.
     pub(crate) receipts_fetched: usize,

@@ -142,7 +142,7 @@ async fn kill(stage: &mut Stage, output: &Output) -> Result<Heard> {
     hearing.words(LONG_BYTES).await?;
     stage.pod_mut(Role::Cheap).kill().await?;
     output.piece(&output.paint(Tone::Bad, " [kill -9] "));
-    let heard = hearing.to_the_end().await?;
+    let heard = hearing.until_the_end().await?;
     let Some(told) = &heard.broken else {
         bail!("the pod was killed and the answer pretends to be whole");
     };
@@ -170,11 +170,7 @@ async fn next(stage: &Stage, output: &Output) -> Result<Heard> {
 
 /// Step 6, first part: the pod comes back with its ledger and its signer.
 async fn come_back(stage: &mut Stage, output: &Output) -> Result<usize> {
-    told::step(
-        6,
-        "The cheap pod comes back; pods claim and settle; the receipt is checked",
-        output,
-    );
+    told::step(6, "The cheap pod comes back; pods claim; the receipt is checked", output);
     let folder = stage.pod(Role::Cheap).folder.clone();
     let signer = stage.pod(Role::Cheap).ready.signer;
     let waiting = output.wait("starting the cheap pod again");
@@ -183,6 +179,9 @@ async fn come_back(stage: &mut Stage, output: &Output) -> Result<usize> {
     ensure!(pod.ready.signer == signer, "the pod came back with another signer");
     *stage.pod_mut(Role::Cheap) = pod;
     stage.client.refresh().await?;
+    let back = stage.pod(Role::Cheap).ready.id;
+    let accepted = stage.client.pods().iter().any(|pod| pod.id == back && pod.accepted);
+    ensure!(accepted, "the pod that came back is not accepted");
     let fetched = stage.client.fetch_missing().await;
     told::came_back(stage, fetched, output);
     Ok(fetched)
@@ -231,7 +230,7 @@ async fn charged_once(stage: &Stage, settlement: &[Settled], output: &Output) ->
     Ok(once)
 }
 
-/// Step 6, last part: the exported receipt, checked by a process that knows two files and nothing else.
+/// Step 6, last part: the exported receipt, checked by a process that knows nothing but two files.
 async fn verify(stage: &Stage, order: RequestId, output: &Output) -> Result<OfflineVerify> {
     let bundle = stage.client.export(order).await?.context("the receipt is not kept")?;
     let file = stage.folder.join("receipt.json");
@@ -260,7 +259,7 @@ async fn ask(stage: &Stage, question: &str, tokens: u64, output: &Output) -> Res
     let waiting = output.wait("waiting for the first words");
     let hearing = Hearing::ask(&stage.http, &stage.base(), question, tokens, output).await;
     drop(waiting);
-    hearing?.to_the_end().await
+    hearing?.until_the_end().await
 }
 
 async fn find(stage: &Stage, order: RequestId) -> Result<Option<ReceiptView>> {

@@ -47,7 +47,7 @@ pub(crate) fn started(pod: &PodProcess, output: &Output) {
 pub(crate) fn pods(stage: &Stage, output: &Output) -> Result<Vec<PodTold>> {
     let simulated = output.paint(Tone::Warning, "SIMULATED");
     output.line(format!(
-        "  All evidence is {simulated}: real formats and real checks, signed by a test root instead of Intel's."
+        "  All evidence is {simulated}: real formats, real checks, a test root instead of Intel's."
     ));
     let views = stage.client.pods();
     let mut told = Vec::new();
@@ -145,7 +145,8 @@ pub(crate) fn receipt(
         (
             "checked",
             format!(
-                "{} checks passed, {} failed, {} waived: the hardware's quote, the image, the weights, every signature, the price",
+                "{} checks passed, {} failed, {} waived: \
+             quote, image, weights, every signature, the price",
                 count(Outcome::Passed),
                 count(Outcome::Failed),
                 count(Outcome::Waived)
@@ -165,7 +166,7 @@ pub(crate) fn came_back(stage: &Stage, fetched: usize, output: &Output) {
         pod.ready.address, pod.ready.signer
     ));
     output.line(match fetched {
-        0 => "  It had not charged the broken answer, and so it never will.".to_owned(),
+        0 => "  It had charged nothing for the broken answer.".to_owned(),
         1 => "  The receipt that had not arrived was fetched.".to_owned(),
         more => format!("  {more} receipts that had not arrived were fetched."),
     });
