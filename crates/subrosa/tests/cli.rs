@@ -86,6 +86,27 @@ fn an_unknown_configuration_key_is_refused_with_the_nearest_one() {
 }
 
 #[test]
+fn an_unknown_key_of_a_network_or_a_policy_is_refused_with_the_nearest_one() {
+    let state = tempfile::tempdir().unwrap();
+    for (kind, key, wrong) in [
+        ("network", "deployed_block", "deploy_block"),
+        ("private-network", "chain_id", "chian_id"),
+        ("policy", "machines", "machine"),
+    ] {
+        let example = stdout(&subrosa(state.path(), &["config", "example", kind]));
+        let path = state.path().join("file.toml");
+        std::fs::write(&path, example.replace(key, wrong)).unwrap();
+        let checked = ["config", "check", path.to_str().unwrap()];
+        let output = subrosa(state.path(), &checked);
+        assert_eq!(output.status.code(), Some(1), "{kind}");
+        let advice = format!("did you mean {key:?}?");
+        assert!(stderr(&output).contains(&advice), "{}", stderr(&output));
+        let told = json(&subrosa(state.path(), &[&checked[..], &["--json"]].concat()));
+        assert!(told["error"].as_str().unwrap().contains(&advice), "{told}");
+    }
+}
+
+#[test]
 fn every_example_passes_the_check_and_its_kind_is_seen() {
     let state = tempfile::tempdir().unwrap();
     for (kind, seen) in [

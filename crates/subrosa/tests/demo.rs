@@ -48,6 +48,19 @@ fn the_demo_does_the_main_job_and_says_what_it_did() {
     }
 }
 
+#[test]
+fn a_demo_that_cannot_go_on_names_the_step_and_fails() {
+    let run = Command::new(env!("CARGO_BIN_EXE_subrosa"))
+        .args(["demo", "--once", "--json"])
+        .env("SUBROSA_ANVIL", "/there/is/no/anvil")
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    let told: Value = serde_json::from_slice(&run.stdout).unwrap();
+    let error = told["error"].as_str().unwrap();
+    assert!(error.starts_with("step 1 (the chain)") && error.contains("no/anvil"), "{error}");
+}
+
 fn judged(pods: &Value) {
     let judged: Vec<_> = pods
         .as_array()

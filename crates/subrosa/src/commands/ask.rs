@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use subrosa_api::openai::{ChatRequest, Limits};
 use subrosa_api::sse;
 use subrosa_client::{Answer, Client, ReceiptView};
+use subrosa_protocol::RequestId;
 
 use super::client;
 use crate::args::{AskArgs, Common};
@@ -61,7 +62,18 @@ async fn ask(
     output.line("");
     let (text, model) = heard?;
     let told = json!({"text": text, "model": model, "pod": answer.pod, "order": answer.order});
-    Ok((told, answer.receipt().await))
+    let order = answer.order;
+    match answer.receipt().await {
+        Some(receipt) => Ok((told, Some(receipt))),
+        None => Ok((told, fetched(client, order).await?)),
+    }
+}
+
+/// A receipt that did not come with its answer, asked for once more.
+async fn fetched(client: &Client, order: RequestId) -> Result<Option<ReceiptView>> {
+    client.fetch_missing().await;
+    let receipts = client.receipts().await?;
+    Ok(receipts.into_iter().find(|receipt| receipt.order == order))
 }
 
 /// Prints the answer as it comes; gives its text and the model's name.
