@@ -1,6 +1,6 @@
 //! The contracts, as their committed ABI and bytecode describe them.
 
-#![allow(missing_docs, clippy::too_many_arguments)]
+#![allow(missing_docs, clippy::too_many_arguments, reason = "the macro makes them from the ABI")]
 
 pub(crate) mod escrow {
     alloy::sol!(

@@ -85,10 +85,9 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only its reading is tested")]
     struct Kitchen {
-        #[allow(dead_code)]
         chain_id: u64,
-        #[allow(dead_code)]
         rpc: Option<String>,
     }
 

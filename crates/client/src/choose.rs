@@ -1,4 +1,4 @@
-//! Which pod to ask: a written rule over price, measured latency, failures (DESIGN 6, *Check and choose*).
+//! Which pod to ask: a written rule over price, measured latency, failures.
 //!
 //! A pure function: the same candidates, history and seed give the same order. Lower scores are better:
 //!

@@ -1,7 +1,7 @@
 //! HTTPS to a pod whose certificate no authority vouches for.
 //!
 //! The first visit takes any certificate: what it fetches counts only with evidence. From then on the
-//! connection is pinned to the TLS key that the pod's attested signer names (DESIGN 6, *Find*).
+//! connection is pinned to the TLS key that the pod's attested signer names (spec/pod.md 1).
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,6 +40,7 @@ pub(crate) fn http_client(trust: Trust) -> Result<reqwest::Client, TransportErro
         .with_no_client_auth();
     reqwest::Client::builder()
         .tls_backend_preconfigured(config)
+        .https_only(true)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)

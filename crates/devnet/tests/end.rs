@@ -70,7 +70,7 @@ fn a_node_dies_with_a_process_that_is_killed() {
 /// Not a test of its own: what the test above kills.
 #[tokio::test]
 #[ignore = "started by a_node_dies_with_a_process_that_is_killed"]
-#[allow(clippy::print_stdout)]
+#[allow(clippy::print_stdout, reason = "the parent reads the line")]
 async fn a_victim_waits_to_be_killed() {
     if env::var_os(VICTIM).is_none() {
         return;

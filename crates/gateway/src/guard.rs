@@ -1,7 +1,7 @@
 //! Who may talk to the gateway: programs of this machine, never a web page that a browser has open.
 //!
 //! A page of any site can make a browser send requests to loopback, and it would spend its visitor's money.
-//! So every request must name an allowed host, and none may come from another origin (DESIGN 6).
+//! So every request must name an allowed host, and none may come from another origin.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, header};

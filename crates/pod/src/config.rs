@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 /// The longest offer: a price that binds for longer than a quarter of a year is a mistake.
 const OFFER_WEEKS_MAX: u64 = 13;
 
-/// The contract takes no shorter withdrawal delay (DESIGN 7).
+/// The contract takes no shorter withdrawal delay (spec/escrow.md 1.3).
 const WITHDRAW_DELAY_MIN: u64 = 3_600;
 
 /// The contract takes no longer withdrawal delay, as in x402.

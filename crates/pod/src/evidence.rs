@@ -13,7 +13,7 @@ use crate::bucket::Bucket;
 use crate::clock;
 use crate::world::World;
 
-/// Shared evidence is renewed this often (DESIGN 5).
+/// Shared evidence is renewed this often (spec/evidence.md 3).
 const RENEWAL: Duration = Duration::from_secs(600);
 
 /// After a failed renewal, the next try; the old evidence stays meanwhile.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use subrosa_protocol::{Account, Receipt, RequestId, Signed};
 use tokio::time::Instant;
 
-/// A retry of a charged order gets the same answer for this long (DESIGN 7).
+/// A retry of a charged order gets the same answer for this long (spec/channel.md 6).
 const ANSWER_LIFE: Duration = Duration::from_secs(600);
 
 /// As long as vllm-proxy keeps its signatures.

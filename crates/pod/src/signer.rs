@@ -19,7 +19,7 @@ const FILE_BYTES: usize = 40;
 /// The pod's signer and the keyset that names it: the same bytes for as long as the file exists.
 ///
 /// The key is drawn at random and derived from nothing: an operator who can extend an app id must not
-/// be able to compute it (DESIGN 5).
+/// be able to compute it (spec/pod.md 3).
 #[derive(Debug)]
 pub(crate) struct Signer {
     pub(crate) key: SecretKey,

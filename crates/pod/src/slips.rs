@@ -14,7 +14,7 @@ use subrosa_store::payee::Slip;
 use crate::core::Core;
 use crate::steps::Step;
 
-/// An operator who loses power loses no charge older than this (DESIGN 2). The cadence is fixed, so
+/// An operator who loses power loses no charge older than this (SECURITY.md). The cadence is fixed, so
 /// that its times tell nothing about single questions.
 const CADENCE: Duration = Duration::from_secs(10);
 

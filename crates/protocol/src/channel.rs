@@ -9,7 +9,7 @@ use crate::message::Uint40;
 use crate::{Amount, ChannelId, DecodeError, Domain, Duration, Family, Message};
 
 mod sol_types {
-    #![allow(missing_docs)]
+    #![allow(missing_docs, reason = "the macro makes them; the types around them are described")]
     use super::sol;
     sol! {
         struct ChannelConfig {

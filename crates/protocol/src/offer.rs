@@ -7,7 +7,7 @@ use crate::message::Uint40;
 use crate::{Amount, DecodeError, Duration, Family, Message, Timestamp};
 
 mod sol_types {
-    #![allow(missing_docs)]
+    #![allow(missing_docs, reason = "the macro makes them; the types around them are described")]
     use super::sol;
     sol! {
         struct ModelOffer {
@@ -74,7 +74,7 @@ impl ModelOffer {
     /// The most that a request with this body and this `max_tokens` can cost.
     ///
     /// A byte-level tokenizer never makes more tokens than bytes, so the payer can compute it without
-    /// the pod's tokenizer (DESIGN 7, *Bound*).
+    /// the pod's tokenizer (spec/wire.md 3.2).
     pub fn max_charge(&self, body_bytes: u64, max_tokens: u64) -> Amount {
         self.price.charge(body_bytes.saturating_add(self.template_bound), max_tokens)
     }

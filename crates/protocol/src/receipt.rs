@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Account, Amount, DecodeError, Family, Message, Timestamp};
 
 mod sol_types {
-    #![allow(missing_docs)]
+    #![allow(missing_docs, reason = "the macro makes them; the types around them are described")]
     use super::sol;
     sol! {
         struct Receipt {

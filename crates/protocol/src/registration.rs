@@ -6,7 +6,7 @@ use alloy_sol_types::{SolValue, sol};
 use crate::{DecodeError, Family, Message};
 
 mod sol_types {
-    #![allow(missing_docs)]
+    #![allow(missing_docs, reason = "the macro makes them; the types around them are described")]
     use super::sol;
     sol! {
         struct Registration {

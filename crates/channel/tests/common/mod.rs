@@ -1,5 +1,5 @@
 //! A pod with one model and one channel, small enough to read.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, reason = "each test file uses its own part")]
 
 use subrosa_channel::payee::{
     Admitted, Asked, ChainView, Charge, Checked, Decision, Ledgers, Metered, Moment, Payment,
