@@ -225,6 +225,9 @@ fn client(rpc: &str) -> Result<RpcClient, ChainError> {
         reqwest::Client::builder().timeout(ANSWER_TIME).redirect(reqwest::redirect::Policy::none());
     // Without TLS the machine's certificates need not even exist.
     let builder = if url.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
+    // A node on this machine is reached directly, whatever proxy leads out of it.
+    let here = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
+    let builder = if here { builder.no_proxy() } else { builder };
     let http = builder.build().map_err(|error| unreachable(error.to_string()))?;
     Ok(RpcClient::new_http_with_client(http, url))
 }
