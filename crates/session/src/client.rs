@@ -5,7 +5,8 @@ use rand::CryptoRng;
 use subrosa_channel::payee;
 use subrosa_channel::payer::{self, Draft, Fault, OrderRefusal, Record};
 use subrosa_protocol::{
-    B256, Duration, Message, Order, Receipt, RequestId, SecretKey, Signed, Timestamp, Voucher, hash,
+    B256, Duration, Message, Order, Outcome, Receipt, RequestId, SecretKey, Signed, Timestamp,
+    Voucher, hash,
 };
 use subrosa_seal::{Envelope, Fields, InnerRequest, Pacing, ResponseEvent, field};
 use subrosa_verifier::AttestedOffer;
@@ -211,6 +212,14 @@ impl Asking {
     /// Whether a part of the answer was delivered.
     pub fn has_begun(&self) -> bool {
         matches!(self.incoming, Incoming::Answer { .. })
+    }
+
+    /// Whether the pod says that it cut the answer short, because it took the caller for gone. A pod
+    /// tells such an answer again to whoever sends the order again, so that somebody on the way who
+    /// breaks a connection could otherwise have half of an answer pass for a whole one.
+    pub fn was_cut(&self) -> bool {
+        let Incoming::Answer { receipt: Some(receipt), .. } = &self.incoming else { return false };
+        receipt.unverified().outcome == Outcome::Cancelled
     }
 
     /// What to seal: the same each time but for the time and the last receipt, which no hash covers.

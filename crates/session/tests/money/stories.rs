@@ -96,6 +96,20 @@ fn a_retry_of_a_charged_order_is_the_same_answer_and_no_second_charge() {
 }
 
 #[test]
+fn an_answer_that_was_cut_short_for_a_lost_caller_does_not_pass_for_a_whole_one() {
+    for outcome in [Outcome::Complete, Outcome::Limit, Outcome::Failed, Outcome::Cancelled] {
+        let mut pair = Pair::new(1);
+        let mut asking = pair.ask(20);
+        let running = pair.run(&asking);
+        let events = pair.pod.answer(running, 5, outcome, pair.now);
+        let (end, before) = events.split_last().unwrap();
+        assert!(matches!(end, ResponseEvent::End));
+        feed(&mut asking, before);
+        assert_eq!(asking.was_cut(), outcome == Outcome::Cancelled, "{outcome:?}");
+    }
+}
+
+#[test]
 fn a_retry_after_the_pod_lost_its_memory_runs_again_for_nothing() {
     let mut pair = Pair::new(1);
     let mut asking = pair.ask(20);
