@@ -84,6 +84,20 @@ impl Chain {
         }
     }
 
+    /// Learns what became of the wallet's last transaction where nobody knows yet. It sends nothing new:
+    /// ask this before what that transaction was to bring is missed and paid once more.
+    ///
+    /// # Errors
+    /// [`ChainError::Unknown`] where its fate is still open.
+    pub async fn clear_pending(&self, wallet: &Wallet) -> Result<(), ChainError> {
+        let account = self.account(wallet.address());
+        let mut account = account.lock().await;
+        match account.pending.clone() {
+            Some(pending) => self.clear(pending, &mut account).await,
+            None => Ok(()),
+        }
+    }
+
     /// Sends some of the chain's own coin, for somebody else's gas.
     ///
     /// # Errors
