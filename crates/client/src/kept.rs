@@ -3,7 +3,7 @@
 //! Hashes and signatures only: no prompt and no answer is ever written.
 
 use rusqlite::{Connection, OptionalExtension, params};
-use subrosa_protocol::{B256, Order, Receipt, RequestId, Signed};
+use subrosa_protocol::{B256, Order, Receipt, RequestId, Signed, hash::sha256};
 use subrosa_store::Room;
 
 use crate::export::ReleasesSeen;
@@ -52,9 +52,10 @@ pub(crate) struct Question {
 pub(crate) fn question(db: &Connection, question: &Question) -> rusqlite::Result<()> {
     let releases =
         serde_json::to_string(&question.releases).expect("digests and numbers are plain JSON");
-    db.prepare_cached("INSERT OR IGNORE INTO client_evidence VALUES (?1, ?2, ?3, ?4)")?.execute(
-        params![question.evidence_digest.as_slice(), question.evidence, question.offer, releases],
-    )?;
+    // Shared evidence outlives an offer, and a receipt is checked with the offer that it was given under.
+    let key = sha256(&[question.evidence_digest.as_slice(), question.offer.as_bytes()].concat());
+    db.prepare_cached("INSERT OR IGNORE INTO client_evidence VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![key.as_slice(), question.evidence, question.offer, releases])?;
     db.prepare_cached(
         "INSERT INTO client_questions (request, pod, evidence, signed_order, channel)
          VALUES (?1, ?2, ?3, ?4, ?5)
@@ -63,7 +64,7 @@ pub(crate) fn question(db: &Connection, question: &Question) -> rusqlite::Result
     .execute(params![
         question.order.unverified().request_id.0.as_slice(),
         question.pod.as_slice(),
-        question.evidence_digest.as_slice(),
+        key.as_slice(),
         question.order.to_bytes(),
         question.channel,
     ])?;
@@ -135,4 +136,48 @@ fn unreadable(
     error: impl std::error::Error + Send + Sync + 'static,
 ) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use subrosa_protocol::{Domain, SecretKey};
+
+    use super::*;
+
+    fn asked(request: u8, offer: &str) -> Question {
+        let order = Order {
+            account: Default::default(),
+            offer: B256::ZERO,
+            request_id: RequestId(B256::repeat_byte(request)),
+            request_hash: B256::ZERO,
+            max_charge: Default::default(),
+            ceiling: Default::default(),
+            expires: Default::default(),
+        };
+        let key = SecretKey::from_bytes(&[1; 32]).unwrap();
+        Question {
+            pod: B256::ZERO,
+            evidence_digest: B256::repeat_byte(9),
+            evidence: vec![1, 2, 3],
+            offer: offer.into(),
+            releases: ReleasesSeen { block: None, measurements: vec![], models: vec![] },
+            order: Signed::sign(order, &Domain::default(), &key),
+            channel: None,
+        }
+    }
+
+    #[test]
+    fn questions_on_the_same_evidence_keep_each_its_own_offer() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(TABLES).unwrap();
+        question(&db, &asked(1, "the old offer")).unwrap();
+        question(&db, &asked(2, "the new offer")).unwrap();
+        question(&db, &asked(3, "the old offer")).unwrap();
+        let offer =
+            |request| find(&db, RequestId(B256::repeat_byte(request))).unwrap().unwrap().offer;
+        assert_eq!(
+            [offer(1), offer(2), offer(3)],
+            ["the old offer", "the new offer", "the old offer"]
+        );
+    }
 }
