@@ -38,9 +38,13 @@ impl Answer {
         self.pieces.recv().await
     }
 
-    /// The verified receipt, once the body has ended; nothing where none came.
+    /// The verified receipt, once the body has ended; nothing where none came. What is left of the body
+    /// is not kept.
     pub async fn receipt(self) -> Option<ReceiptView> {
-        self.receipt.await.ok().flatten()
+        let Answer { pieces, receipt, _stop, .. } = self;
+        // Nobody reads them any more, and the receipt comes behind them.
+        drop(pieces);
+        receipt.await.ok().flatten()
     }
 }
 

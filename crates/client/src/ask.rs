@@ -18,7 +18,7 @@ use crate::client::Inner;
 use crate::fetch::{self, Incoming, Lost, NotSent};
 use crate::kept;
 use crate::pod::{Pod, lock};
-use crate::purse::{Account, FundsError, More, nothing_more};
+use crate::purse::{Account, FundsError, Held, More, nothing_more};
 use crate::view::{ReceiptView, RefusedPod};
 use crate::visit::{self, now};
 
@@ -227,7 +227,15 @@ struct Drive {
 impl Drive {
     async fn run(mut self, pods: Vec<Arc<Pod>>) {
         let (mut reasons, mut unpaid) = (Vec::new(), None);
-        for pod in pods {
+        for chosen in pods {
+            if self.outbox.stop.is_cancelled() {
+                return;
+            }
+            // While others were asked, this one may have been refused, or attested anew.
+            let Some(pod) = self.inner.directory.accepted_pod(&chosen.id) else {
+                reasons.push(format!("{}: it was refused meanwhile", chosen.endpoint));
+                continue;
+            };
             match self.at(&pod).await {
                 Ok(Ended::Done) => return,
                 Ok(Ended::NextPod(reason)) => {
@@ -247,24 +255,27 @@ impl Drive {
             return Ok(Ended::NextPod("its keys ended and it gives no new ones".into()));
         }
         let question = self.question(pod);
-        let account = match self.funded(pod, max_charge(pod, &question)).await {
-            Ok(account) => account,
-            Err(FundsError::Store) => return Err(AskError::Store),
-            Err(error) => return Ok(Ended::NoFunds(error.to_string())),
+        let no_funds = |error| match error {
+            FundsError::Store => Err(AskError::Store),
+            error => Ok(Ended::NoFunds(error.to_string())),
         };
-        let asking = match self.begin(pod, &account, question).await? {
+        let account = match self.inner.purse.account(&pod.offer).await {
+            Ok(account) => account,
+            Err(error) => return no_funds(error),
+        };
+        let held = match self.inner.purse.fill(&account, max_charge(pod, &question)).await {
+            Ok(held) => held,
+            Err(error) => return no_funds(error),
+        };
+        if self.outbox.stop.is_cancelled() {
+            return Ok(Ended::Done);
+        }
+        let asking = match self.begin(pod, &account, held, question).await? {
             Ok(asking) => asking,
             Err(reason) => return Ok(Ended::NextPod(reason)),
         };
         let started = Instant::now();
         self.exchange(pod, &account, asking, started).await
-    }
-
-    /// The account with a pod, with room for what the question can cost at most.
-    async fn funded(&self, pod: &Pod, needed: Amount) -> Result<Arc<Account>, FundsError> {
-        let account = self.inner.purse.account(&pod.offer).await?;
-        self.inner.purse.fill(&account, needed).await?;
-        Ok(account)
     }
 
     /// The request as this pod calls it, with the bound that makes its cost computable.
@@ -291,6 +302,7 @@ impl Drive {
         &self,
         pod: &Arc<Pod>,
         account: &Account,
+        held: Held<'_>,
         question: Question,
     ) -> Result<Result<Asking, String>, AskError> {
         let key = self.inner.purse.wallet().secret_key();
@@ -304,6 +316,8 @@ impl Drive {
                 Err(refusal) => (Err(refusal.to_string()), Vec::new(), nothing_more()),
             }
         });
+        // It is reserved, so the next question may look at what is left while this one goes to disk.
+        drop(held);
         pending.await.map_err(|_| AskError::Store)?;
         Ok(begun)
     }
@@ -321,7 +335,12 @@ impl Drive {
                 let ledger = lock(&account.ledger);
                 asking.request(&ledger, self.inner.pacing, now())
             };
-            let next = match fetch::send(pod, &request).await {
+            let stop = self.outbox.stop.clone();
+            let sent = tokio::select! {
+                sent = fetch::send(pod, &request) => sent,
+                () = stop.cancelled() => return Ok(self.left(pod, account, &asking)),
+            };
+            let next = match sent {
                 Err(NotSent::Unsealable) => return Err(AskError::TooLarge),
                 Err(NotSent::StaleKey) => asking.on_stale_key(),
                 Err(NotSent::Lost) => asking.on_lost(),
@@ -379,6 +398,9 @@ impl Drive {
                     self.pass_on(pod, asking.order_id(), delivery, started).await;
                 }
                 if ends && asking.has_begun() {
+                    if asking.was_cut() {
+                        self.outbox.piece(Err(StreamError::BrokenOff)).await;
+                    }
                     self.outbox.end();
                 }
             }

@@ -1,6 +1,7 @@
 //! The client: what it holds, and what it can be asked to do.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,10 +26,17 @@ use crate::kept;
 use crate::pod::{Pod, lock};
 use crate::purse::{Account, More, Purse, nothing_more};
 use crate::view::{BalanceView, ChannelView, ModelView, PodView, ReceiptView};
-use crate::visit::{Listed, Refused, Terms, now, visit};
+use crate::visit::{self, Listed, Refused, Terms, now};
 
 /// How often the registry, the releases and every pod are looked at again.
 const REFRESH_EVERY: Duration = Duration::from_secs(60);
+
+/// The most pods that are visited at once: each takes a socket, and a registry may list thousands.
+const VISITS_MAX: usize = 128;
+
+/// A pod that holds its answers back for longer keeps its receipts until the next look, and nobody else
+/// waits for it.
+const MISSING_TIME: Duration = Duration::from_secs(30);
 
 /// The most receipts that are fetched for one account at a time.
 const MISSING_MAX: usize = 64;
@@ -219,12 +227,19 @@ impl Inner {
                 () = tokio::time::sleep(REFRESH_EVERY) => {}
                 () = self.stop.cancelled() => return,
             }
-            if let Err(error) = self.refresh().await {
-                tracing::warn!(%error, "pods could not be looked at");
+            tokio::select! {
+                () = self.look_again() => {}
+                () = self.stop.cancelled() => return,
             }
-            self.fetch_missing().await;
-            self.sweep().await;
         }
+    }
+
+    async fn look_again(&self) {
+        if let Err(error) = self.refresh().await {
+            tracing::warn!(%error, "pods could not be looked at");
+        }
+        self.fetch_missing().await;
+        self.sweep().await;
     }
 
     async fn refresh(&self) -> Result<(), RefreshError> {
@@ -239,7 +254,11 @@ impl Inner {
             domain: *self.purse.domain(),
             chain: self.chain.as_ref(),
         };
-        let visits = listed.iter().map(|pod| self.visit(pod, &terms));
+        let places = tokio::sync::Semaphore::new(VISITS_MAX);
+        let visits = listed.iter().map(|pod| async {
+            let _place = places.acquire().await;
+            self.visit(pod, &terms).await;
+        });
         futures_util::future::join_all(visits).await;
         *lock(&self.releases) = Some(releases);
         Ok(())
@@ -247,7 +266,7 @@ impl Inner {
 
     async fn visit(&self, listed: &Listed, terms: &Terms<'_>) {
         let past = self.directory.past(&listed.id);
-        let standing = match visit(listed, terms, past).await {
+        let standing = match visit::visit(listed, terms, past).await {
             Ok(pod) => {
                 let pod = Arc::new(pod);
                 pod.prepare();
@@ -282,14 +301,9 @@ impl Inner {
         };
         let pods = chain.pods().await.map_err(|error| RefreshError(error.to_string()))?;
         let listed = |pod: subrosa_chain::RegisteredPod| {
-            let endpoint = pod.endpoints.first()?.trim_end_matches('/').to_owned();
-            // A registry entry is anybody's text: only HTTPS is ever spoken.
-            let usable = !pod.retired && endpoint.starts_with("https://");
-            usable.then_some(Listed {
-                id: pod.id,
-                endpoint,
-                registered: Some((pod.signer, pod.offer)),
-            })
+            let endpoint = visit::endpoint(pod.endpoints.first()?)?;
+            let registered = Some((pod.signer, pod.offer));
+            (!pod.retired).then_some(Listed { id: pod.id, endpoint, registered })
         };
         Ok(pods.into_iter().filter_map(listed).collect())
     }
@@ -302,6 +316,12 @@ impl Inner {
         }
         let offered = |digest: &B256| pods.iter().any(|pod| pod.offer.model(digest).is_some());
         let in_catalogue = self.catalogue.find(name).map(|entry| entry.digest());
+        // On a network that anyone may join, a pod must not give a well-known name to other weights.
+        if self.chain.is_some()
+            && let Some(digest) = in_catalogue
+        {
+            return Some(digest).filter(offered).ok_or(AskError::ModelUnknown);
+        }
         let own = |pod: &Arc<Pod>| {
             let mut models = pod.attested.workload().models.iter();
             models.find(|model| model.name == name).map(|model| model.manifest.digest())
@@ -365,18 +385,27 @@ impl Inner {
     }
 
     async fn fetch_missing(&self) -> usize {
-        let mut came = 0;
         let pods = self.directory.accepted();
-        for account in self.purse.accounts() {
-            let Some(pod) = pods.iter().find(|pod| pod.attested.signer() == account.signer())
-            else {
-                continue;
-            };
-            for query in missing(&account) {
-                came += usize::from(self.fetch_receipt(pod, &account, query).await.is_some());
+        let accounts = self.purse.accounts();
+        let came = AtomicUsize::new(0);
+        let fetches = accounts.iter().map(|account| async {
+            let pod = pods.iter().find(|pod| pod.attested.signer() == account.signer());
+            if let Some(pod) = pod {
+                let fetching = self.fetch_missing_of(pod, account, &came);
+                // What did not come in time is still missing, and asked for at the next look.
+                let _ = tokio::time::timeout(MISSING_TIME, fetching).await;
+            }
+        });
+        futures_util::future::join_all(fetches).await;
+        came.into_inner()
+    }
+
+    async fn fetch_missing_of(&self, pod: &Arc<Pod>, account: &Account, came: &AtomicUsize) {
+        for query in missing(account) {
+            if self.fetch_receipt(pod, account, query).await.is_some() {
+                came.fetch_add(1, Ordering::Relaxed);
             }
         }
-        came
     }
 
     /// Gives up reservations of orders that lapsed unanswered.

@@ -50,6 +50,14 @@ impl Directory {
         self.read().values().filter_map(pick).collect()
     }
 
+    /// The pod of this id, as it was attested last; none where it may not be asked.
+    pub(crate) fn accepted_pod(&self, id: &B256) -> Option<Arc<Pod>> {
+        match self.read().get(id) {
+            Some(Standing::Accepted(pod)) => Some(Arc::clone(pod)),
+            Some(Standing::Refused(_)) | None => None,
+        }
+    }
+
     pub(crate) fn past(&self, id: &B256) -> Past {
         match self.read().get(id) {
             Some(Standing::Accepted(pod)) => pod.past(),

@@ -8,6 +8,7 @@ use subrosa_seal::{InnerRequest, MEDIA_TYPE_REQUEST, ResponseEvent, ResponseOpen
 use subrosa_session::receipts::receipt_in;
 
 use crate::pod::Pod;
+use crate::visit::now;
 
 /// Without a byte for this long a pod counts as lost: paced answers have one a tick, unpaced ones wait for
 /// a prompt to be read.
@@ -24,7 +25,7 @@ const KEY_PROBLEM: &str = "https://iana.org/assignments/http-problem-types#ohttp
 pub(crate) enum NotSent {
     /// The connection failed, or something on the way answered in the pod's place.
     Lost,
-    /// The pod does not know the key that the request was sealed to.
+    /// The pod does not know the key that the request was sealed to, or it has ended.
     StaleKey,
     /// The request cannot be sealed: too large, most of all.
     Unsealable,
@@ -47,7 +48,7 @@ pub(crate) struct Incoming {
 
 /// Seals a request to the pod's keys and sends it over the pinned connection.
 pub(crate) async fn send(pod: &Pod, request: &InnerRequest) -> Result<Incoming, NotSent> {
-    let (sealer, http) = pod.sealer().ok_or(NotSent::StaleKey)?;
+    let (sealer, http) = pod.sealer(now()).ok_or(NotSent::StaleKey)?;
     let (sealed, opener) = sealer.seal(request).map_err(|_| NotSent::Unsealable)?;
     let url = format!("{}/subrosa/v1/ask", pod.endpoint);
     let sending = http.post(url).header("content-type", MEDIA_TYPE_REQUEST).body(sealed).send();

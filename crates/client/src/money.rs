@@ -23,6 +23,8 @@ impl Client {
         let offer = &accepted.ok_or(MoneyError::PodNotAccepted { pod })?.offer;
         let account = inner.purse.account(offer).await.map_err(MoneyError::from)?;
         let config = account.config().ok_or(MoneyError::Chainless)?;
+        let _held = account.hold().await;
+        inner.purse.on_disk().await?;
         chain.deposit(inner.purse.wallet(), &config, amount).await?;
         let balance = inner.purse.read_balance(&account, chain, &config).await?;
         let ledger = lock(&account.ledger);
@@ -57,6 +59,7 @@ impl Client {
     pub async fn finish_withdrawal(&self, channel: ChannelId) -> Result<Mined, MoneyError> {
         let (chain, account, config) = self.own(channel)?;
         let purse = &self.inner().purse;
+        let _held = account.hold().await;
         let mined = chain.finalize_withdraw(purse.wallet(), &config).await?;
         purse.read_balance(&account, chain, &config).await?;
         Ok(mined)

@@ -76,9 +76,13 @@ impl Pod {
         *lock(&self.keys) = Keys { attested, http, ready: None };
     }
 
-    /// A context to seal one request, and the connection to send it over.
-    pub(crate) fn sealer(&self) -> Option<(RequestSealer, reqwest::Client)> {
+    /// A context to seal one request, and the connection to send it over; none where evidence or keys
+    /// have ended: a deposit or a try before this one may have taken long.
+    pub(crate) fn sealer(&self, now: Timestamp) -> Option<(RequestSealer, reqwest::Client)> {
         let mut keys = lock(&self.keys);
+        if now > self.attested.expires() || now > keys.attested.not_after() {
+            return None;
+        }
         let ready = keys.ready.take();
         let sealer = ready.or_else(|| RequestSealer::new(keys.attested.ohttp_keys()).ok())?;
         Some((sealer, keys.http.clone()))

@@ -25,9 +25,15 @@ const LOOKS_MAX: usize = 20;
 /// An account with one pod.
 pub(crate) struct Account {
     pub(crate) ledger: Mutex<Ledger>,
-    /// Held while money moves on chain, so that two questions do not deposit twice.
+    /// Held while money moves on chain, so that two questions do not deposit twice, and until an order
+    /// has reserved what was found, so that no other question takes it first.
     filling: tokio::sync::Mutex<()>,
     signer: Address,
+}
+
+/// An account whose money nobody else moves or reserves meanwhile.
+pub(crate) struct Held<'a> {
+    _filling: tokio::sync::MutexGuard<'a, ()>,
 }
 
 /// Every account of one payer.
@@ -126,17 +132,23 @@ impl Purse {
         Ledger::open_channel(self.domain, config)
     }
 
-    /// Makes sure that the account can reserve `needed` more, depositing where it cannot.
-    pub(crate) async fn fill(&self, account: &Account, needed: Amount) -> Result<(), FundsError> {
-        let Some(chain) = &self.chain else { return Ok(()) };
-        let _filling = account.filling.lock().await;
-        let Some(config) = account.config() else { return Ok(()) };
+    /// Makes sure that the account can reserve `needed` more, depositing where it cannot. Reserve it
+    /// while what is returned is held.
+    pub(crate) async fn fill<'a>(
+        &self,
+        account: &'a Account,
+        needed: Amount,
+    ) -> Result<Held<'a>, FundsError> {
+        let held = account.hold().await;
+        let (Some(chain), Some(config)) = (&self.chain, account.config()) else { return Ok(held) };
         if account.available() >= needed {
-            return Ok(());
+            return Ok(held);
         }
+        // An earlier deposit may be on its way still: what it brings must not be paid once more.
+        chain.clear_pending(&self.wallet).await?;
         let deposited = self.read_balance(account, chain, &config).await?;
         if account.available() >= needed {
-            return Ok(());
+            return Ok(held);
         }
         let missing = needed.saturating_sub(account.available());
         let amount = self.deposit.max(missing);
@@ -145,6 +157,7 @@ impl Purse {
             let payer = self.wallet.address();
             return Err(FundsError::Empty { have, needed: amount, payer });
         }
+        self.on_disk().await?;
         match chain.deposit(&self.wallet, &config, amount).await {
             Ok(_) | Err(ChainError::Unknown { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -152,11 +165,18 @@ impl Purse {
         // A transaction that is not known yet is no failure: paying again could pay twice.
         for _ in 0..LOOKS_MAX {
             if self.read_balance(account, chain, &config).await? > deposited {
-                return Ok(());
+                return Ok(held);
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         Err(FundsError::Pending)
+    }
+
+    /// Returns once everything that was queued so far is on disk. Before every deposit: whoever found
+    /// the account open already has not waited for its config to be written, and without the config
+    /// the deposit is lost.
+    pub(crate) async fn on_disk(&self) -> Result<(), FundsError> {
+        self.store.write(|_| Ok(())).await.map(|_| ()).map_err(|_| FundsError::Store)
     }
 
     pub(crate) async fn read_balance(
@@ -205,6 +225,11 @@ impl Account {
     fn new(ledger: Ledger) -> Account {
         let signer = ledger.signer();
         Account { ledger: Mutex::new(ledger), filling: tokio::sync::Mutex::new(()), signer }
+    }
+
+    /// Waits until nobody else moves this account's money.
+    pub(crate) async fn hold(&self) -> Held<'_> {
+        Held { _filling: self.filling.lock().await }
     }
 
     pub(crate) fn signer(&self) -> Address {

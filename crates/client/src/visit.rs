@@ -47,6 +47,17 @@ impl Refused {
     }
 }
 
+/// The base URL that a text is, in its one spelling; none where it may not be spoken to. A registry
+/// entry is anybody's text: only HTTPS is spoken, and no query or fragment may swallow the paths that
+/// are appended, so that whoever registers a pod cannot choose what clients fetch from other machines.
+pub(crate) fn endpoint(text: &str) -> Option<String> {
+    let url = reqwest::Url::parse(text).ok()?;
+    let bare = url.username().is_empty() && url.password().is_none();
+    let whole = url.query().is_none() && url.fragment().is_none();
+    let usable = url.scheme() == "https" && url.has_host() && bare && whole;
+    usable.then(|| url.as_str().trim_end_matches('/').to_owned())
+}
+
 /// What the checks are held against.
 pub(crate) struct Terms<'a> {
     pub(crate) policy: &'a Policy,
@@ -216,4 +227,37 @@ async fn fetch(http: &reqwest::Client, url: &str, bytes_max: usize) -> Result<Ve
         Ok(body)
     };
     tokio::time::timeout(ANSWER_TIME, fetching).await.unwrap_or_else(|_| Err(unreachable()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::endpoint;
+
+    #[test]
+    fn an_endpoint_is_a_bare_https_url() {
+        assert_eq!(endpoint("https://pod.example/").as_deref(), Some("https://pod.example"));
+        assert_eq!(
+            endpoint("https://127.0.0.1:8443/a").as_deref(),
+            Some("https://127.0.0.1:8443/a")
+        );
+        for wrong in [
+            "",
+            "pod.example",
+            "http://pod.example",
+            "file:///etc/passwd",
+            "https://user@pod.example",
+            "https://user:word@pod.example",
+            "https://inner.example/reboot?now=",
+            "https://inner.example/reboot?",
+            "https://inner.example/reboot#",
+        ] {
+            assert_eq!(endpoint(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_has_no_control_characters_to_print() {
+        let told = endpoint("https://pod.example/\u{1b}[2J\u{7}").unwrap();
+        assert!(told.bytes().all(|byte| byte.is_ascii_graphic()), "{told}");
+    }
 }
