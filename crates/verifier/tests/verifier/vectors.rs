@@ -1,8 +1,11 @@
 //! Quotes of real machines, under Intel's own root: genuine hardware, but not ours.
 //!
-//! The files are not part of this project; where they are absent the tests say "skipped".
+//! Some lie in the sources of dcap-qvl, which cargo has fetched. The others are not part of this project;
+//! where no variable SUBROSA_VECTORS names their folder the tests say "skipped".
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 use subrosa_protocol::{B256, Duration, Keyset, Timestamp};
@@ -14,8 +17,21 @@ use subrosa_verifier::{
 
 use crate::world::{assert_failed, assert_outcomes};
 
-/// Where the files lie, if they do.
-#[allow(clippy::print_stderr)] // A test that did nothing has to say so.
+/// The samples of dcap-qvl.
+static SAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo.args(["metadata", "--format-version", "1", "--offline", "--locked"]);
+    // Parts of other platforms were never fetched.
+    cargo.args(["--filter-platform", &format!("{}-unknown-linux-gnu", std::env::consts::ARCH)]);
+    let metadata = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap().stdout;
+    let metadata: Value = serde_json::from_slice(&metadata).unwrap();
+    let mut packages = metadata["packages"].as_array().unwrap().iter();
+    let package = packages.find(|package| package["name"] == "dcap-qvl").unwrap();
+    Path::new(package["manifest_path"].as_str().unwrap()).with_file_name("sample")
+});
+
+/// Where the files lie that do not come with our dependencies, if they do.
+#[allow(clippy::print_stderr, reason = "a test that did nothing has to say so")]
 fn folder() -> Option<PathBuf> {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
     let folder = std::env::var_os("SUBROSA_VECTORS").map_or(default, PathBuf::from);
@@ -43,13 +59,12 @@ impl Foreign {
         }
     }
 
-    fn from_dcap_qvl(folder: &Path, quote: &str, collateral: &str, at: u64) -> Foreign {
-        let folder = folder.join("dcap-qvl");
-        let mut bytes = std::fs::read(folder.join(quote)).unwrap();
-        if quote.ends_with(".txt") {
+    fn read(quote: &Path, collateral: &Path, at: u64) -> Foreign {
+        let mut bytes = std::fs::read(quote).unwrap();
+        if quote.extension().is_some_and(|extension| extension == "txt") {
             bytes = hex(std::str::from_utf8(&bytes).unwrap().trim());
         }
-        let json = std::fs::read(folder.join(collateral)).unwrap();
+        let json = std::fs::read(collateral).unwrap();
         let collateral = read_collateral(&serde_json::from_slice(&json).unwrap());
         Foreign::new(bytes, collateral, at)
     }
@@ -115,20 +130,22 @@ const GENUINE: [CheckName; 10] = [
 const WITHIN_TDX: u64 = 1_750_377_600; // 2025-06-20
 const WITHIN_NEAR: u64 = 1_757_376_000; // 2025-09-09
 
-fn tdx_quote(folder: &Path, at: u64) -> Foreign {
-    Foreign::from_dcap_qvl(folder, "tdx_quote", "tdx_quote_collateral.json", at).trimmed()
+fn tdx_quote(at: u64) -> Foreign {
+    sample("tdx_quote", "tdx_quote_collateral.json", at).trimmed()
+}
+
+fn sample(quote: &str, collateral: &str, at: u64) -> Foreign {
+    Foreign::read(&SAMPLES.join(quote), &SAMPLES.join(collateral), at)
 }
 
 #[test]
 fn a_genuine_quote_passes_everything_but_the_binding() {
-    let Some(folder) = folder() else { return };
-    let near = Foreign::from_dcap_qvl(
-        &folder,
-        "near/quote_hex.txt",
-        "near/quote_collateral.json",
-        WITHIN_NEAR,
-    );
-    for foreign in [tdx_quote(&folder, WITHIN_TDX), near.trimmed()] {
+    let near = folder().map(|folder| {
+        let folder = folder.join("dcap-qvl/near");
+        let collateral = folder.join("quote_collateral.json");
+        Foreign::read(&folder.join("quote_hex.txt"), &collateral, WITHIN_NEAR).trimmed()
+    });
+    for foreign in std::iter::once(tdx_quote(WITHIN_TDX)).chain(near) {
         let refusal = foreign.refused();
         assert_failed(&refusal, TeeReportdataBinding);
         assert_outcomes(&refusal, Outcome::Passed, &GENUINE);
@@ -138,17 +155,15 @@ fn a_genuine_quote_passes_everything_but_the_binding() {
 
 #[test]
 fn a_genuine_quote_of_an_unreleased_image_fails_the_measurement_first() {
-    let Some(folder) = folder() else { return };
-    let mut foreign = tdx_quote(&folder, WITHIN_TDX);
+    let mut foreign = tdx_quote(WITHIN_TDX);
     foreign.policy.releases.measurements.clear();
     assert_failed(&foreign.refused(), TeeMeasurement);
 }
 
 #[test]
 fn a_genuine_quote_is_good_only_while_its_collateral_is() {
-    let Some(folder) = folder() else { return };
     for at in [1_750_377_600 - 30 * 86_400, 1_752_919_235, 1_795_000_000] {
-        let refusal = tdx_quote(&folder, at).refused();
+        let refusal = tdx_quote(at).refused();
         assert_failed(&refusal, IntelPcsCollateral);
         assert_outcomes(&refusal, Outcome::Absent, &[TeeCertChain, TeeQuoteSignature]);
     }
@@ -156,21 +171,17 @@ fn a_genuine_quote_is_good_only_while_its_collateral_is() {
 
 #[test]
 fn zeros_behind_a_genuine_quote_are_refused_in_our_documents() {
-    let Some(folder) = folder() else { return };
-    let padded =
-        Foreign::from_dcap_qvl(&folder, "tdx_quote", "tdx_quote_collateral.json", WITHIN_TDX);
-    let refusal = padded.refused();
+    let refusal = sample("tdx_quote", "tdx_quote_collateral.json", WITHIN_TDX).refused();
     assert_failed(&refusal, TeeQuoteStructure);
     assert!(refusal.failed().seen.starts_with("70 bytes"), "{refusal}");
 }
 
 #[test]
 fn a_genuine_quote_with_a_changed_bit_is_refused() {
-    let Some(folder) = folder() else { return };
-    let honest = tdx_quote(&folder, WITHIN_TDX);
+    let honest = tdx_quote(WITHIN_TDX);
     let quote = honest.tdx.quote.clone();
     for position in (0..quote.len()).step_by(97) {
-        let mut foreign = tdx_quote(&folder, WITHIN_TDX);
+        let mut foreign = tdx_quote(WITHIN_TDX);
         foreign.tdx.quote[position] ^= 1;
         let name = foreign.refused().failed().name;
         assert!(name < TeeReportdataBinding, "bit at {position} passed as genuine: {name}");
@@ -229,13 +240,7 @@ fn outdated(folder: &Path) -> Foreign {
 
 #[test]
 fn a_quote_of_another_version_is_refused_by_its_version() {
-    let Some(folder) = folder() else { return };
-    let foreign = Foreign::from_dcap_qvl(
-        &folder,
-        "tdx_quote_outdated",
-        "tdx_quote_outdated_collateral.json",
-        1_771_500_000,
-    );
+    let foreign = sample("tdx_quote_outdated", "tdx_quote_outdated_collateral.json", 1_771_500_000);
     let refusal = foreign.refused();
     assert_failed(&refusal, TeeQuoteStructure);
     assert!(refusal.failed().seen.contains("version 5"), "{refusal}");
@@ -244,15 +249,14 @@ fn a_quote_of_another_version_is_refused_by_its_version() {
 #[test]
 fn a_genuine_quote_with_another_platforms_collateral_is_refused() {
     let Some(folder) = folder() else { return };
-    let mixed =
-        Foreign::from_dcap_qvl(&folder, "tdx_quote", "near/quote_collateral.json", WITHIN_NEAR);
+    let collateral = folder.join("dcap-qvl/near/quote_collateral.json");
+    let mixed = Foreign::read(&SAMPLES.join("tdx_quote"), &collateral, WITHIN_NEAR);
     assert_failed(&mixed.trimmed().refused(), IntelPcsCollateral);
 }
 
 #[test]
 fn a_genuine_quote_is_worth_nothing_under_another_root() {
-    let Some(folder) = folder() else { return };
-    let mut foreign = tdx_quote(&folder, WITHIN_TDX);
+    let mut foreign = tdx_quote(WITHIN_TDX);
     foreign.policy = Policy::simulated(foreign.policy.releases.clone());
     assert_failed(&foreign.refused(), TeeCertChain);
 }
