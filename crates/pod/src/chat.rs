@@ -5,7 +5,7 @@ use std::sync::Arc;
 use subrosa_api::openai::{ChatRequest, Limits};
 use subrosa_channel::payee::{Admitted, Checked, Ledger, Moment, Refusal, Run};
 use subrosa_engine::{Generation, ServedModel};
-use subrosa_protocol::{Amount, ChannelConfig, Message, Offer, Price};
+use subrosa_protocol::{Account, Amount, ChannelConfig, Message, Offer, Price};
 use subrosa_seal::{InnerRequest, REQUEST_CLASS_MAX};
 use subrosa_session::pod::{asked, payment, receipt_fields};
 use subrosa_store::Durable;
@@ -71,6 +71,22 @@ impl<'a> Question<'a> {
 
     /// Checks the payment and reserves its most.
     async fn admit(&self) -> Result<Taken, Reply> {
+        let mut admitted = self.admit_as_seen().await?;
+        if let (Err((Refusal::BalanceTooLow { .. }, _)), Some(config)) = (&admitted, self.config())
+        {
+            // The payer deposits and asks at once: the channel is read anew before it is refused.
+            self.core.world.forget(&config);
+            admitted = self.admit_as_seen().await?;
+        }
+        admitted.map_err(|(refusal, account)| {
+            tracing::info!(account = %account, code = refusal.code(), "an order was refused");
+            let refused = |ledger: Option<&Ledger>| self.refused(&refusal, ledger);
+            self.core.book.look(account, refused)
+        })
+    }
+
+    /// Admits the order under the channel as it was last read, or tells the ledger's refusal.
+    async fn admit_as_seen(&self) -> Result<Result<Taken, (Refusal, Account)>, Reply> {
         let checked = self.check()?;
         let (account, request) = (checked.account(), checked.order().request_id);
         let answer = self.core.memory.answer(account, request);
@@ -91,21 +107,16 @@ impl<'a> Question<'a> {
         match (verdict, answer) {
             (Ok(Admitted::Remembered { .. }), Some(answer)) => {
                 let order = order.durable().await.map_err(|_| ledger_stopped())?;
-                Ok(Taken::Again { answer, order })
+                Ok(Ok(Taken::Again { answer, order }))
             }
             (Ok(Admitted::Remembered { .. }), None) => {
                 unreachable!("the ledger was told that nothing is remembered")
             }
-            (Ok(Admitted::Run(run)), _) => Ok(Taken::Run { run, order }),
+            (Ok(Admitted::Run(run)), _) => Ok(Ok(Taken::Run { run, order })),
             (Err(refusal), _) => {
                 // A refusal may halt the account, which must be on disk before anyone is told.
                 order.durable().await.map_err(|_| ledger_stopped())?;
-                if let (Refusal::BalanceTooLow { .. }, Some(config)) = (&refusal, self.config()) {
-                    self.core.world.forget(&config);
-                }
-                tracing::info!(account = %account, code = refusal.code(), "an order was refused");
-                let refused = |ledger: Option<&Ledger>| self.refused(&refusal, ledger);
-                Err(self.core.book.look(account, refused))
+                Ok(Err((refusal, account)))
             }
         }
     }
