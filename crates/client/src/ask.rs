@@ -28,6 +28,12 @@ const CHAT_PATH: &str = "/v1/chat/completions";
 /// The most tokens of an answer where the caller names no bound: what is reserved must stay affordable.
 const MAX_TOKENS_DEFAULT: u64 = 1_024;
 
+/// What `session` calls the refusal of a pod whose every place is taken.
+const BUSY: &str = "status_429";
+
+/// When a place may be free again, in seconds: about as long as a short answer takes.
+const BUSY_WAIT_S: u64 = 2;
+
 /// After a caller left, the pod needs a moment to stop and to charge.
 const RECEIPT_WAIT: Duration = Duration::from_secs(1);
 
@@ -37,6 +43,9 @@ pub enum AskError {
     /// The answer broke off.
     #[error(transparent)]
     BrokenOff(#[from] StreamError),
+    /// Every place at every pod is taken.
+    #[error("every pod that could answer is busy; ask again in {BUSY_WAIT_S} seconds")]
+    Busy,
     /// The payer cannot pay.
     #[error("no money for this question: {reason}")]
     Funds {
@@ -79,6 +88,7 @@ impl AskError {
     pub fn code(&self) -> &'static str {
         match self {
             AskError::BrokenOff(error) => error.code(),
+            AskError::Busy => "pods_busy",
             AskError::Funds { .. } => "insufficient_funds",
             AskError::ModelUnknown => "model_not_found",
             AskError::NoPod { .. } => "no_pod_accepted",
@@ -92,6 +102,7 @@ impl AskError {
     pub fn status(&self) -> u16 {
         match self {
             AskError::BrokenOff(_) | AskError::PodsFailed { .. } => 502,
+            AskError::Busy => 429,
             AskError::Funds { .. } => 402,
             AskError::ModelUnknown => 404,
             AskError::NoPod { .. } => 503,
@@ -103,6 +114,7 @@ impl AskError {
     /// When it may be better, in seconds.
     pub fn retry_after_s(&self) -> Option<u64> {
         match self {
+            AskError::Busy => Some(BUSY_WAIT_S),
             AskError::NoPod { .. } | AskError::PodsFailed { .. } => Some(10),
             _ => None,
         }
@@ -212,6 +224,8 @@ enum Ended {
     Done,
     /// Another pod may be asked.
     NextPod(String),
+    /// Every place at this pod is taken, which is no fault of it.
+    Busy,
     /// The payer cannot pay this pod; the channel with another may still hold enough.
     NoFunds(String),
 }
@@ -226,7 +240,7 @@ struct Drive {
 
 impl Drive {
     async fn run(mut self, pods: Vec<Arc<Pod>>) {
-        let (mut reasons, mut unpaid) = (Vec::new(), None);
+        let (mut reasons, mut unpaid, mut busy) = (Vec::new(), None, None);
         for chosen in pods {
             if self.outbox.stop.is_cancelled() {
                 return;
@@ -243,11 +257,14 @@ impl Drive {
                     tracing::info!(pod = %pod.endpoint, %reason, "asking the next pod");
                     reasons.push(format!("{}: {reason}", pod.endpoint));
                 }
+                Ok(Ended::Busy) => busy = Some(AskError::Busy),
                 Ok(Ended::NoFunds(reason)) => unpaid = Some(AskError::Funds { reason }),
                 Err(error) => return self.outbox.head(Err(error)),
             }
         }
-        self.outbox.head(Err(unpaid.unwrap_or(AskError::PodsFailed { reasons })));
+        // What passes by waiting is told before what takes somebody's doing.
+        let error = busy.or(unpaid).unwrap_or(AskError::PodsFailed { reasons });
+        self.outbox.head(Err(error));
     }
 
     async fn at(&mut self, pod: &Arc<Pod>) -> Result<Ended, AskError> {
@@ -465,6 +482,7 @@ impl Drive {
                 tokio::time::sleep(Duration::from_secs(after_s)).await;
                 Ok(None)
             }
+            Ending::FailOver { reason } if reason == BUSY => Ok(Some(Ended::Busy)),
             Ending::FailOver { reason } => Ok(Some(Ended::NextPod(reason))),
             Ending::Refused { status, headers, body } => {
                 self.outbox.head(Ok(Head { status, headers, order, pod: pod.id }));
