@@ -1,14 +1,16 @@
 //! OpenAI's API for programs of this machine.
 
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures_util::stream;
-use subrosa_api::openai::{ChatRequest, ErrorBody, Limits, Model, ModelList};
+use subrosa_api::openai::{ApiError, ChatRequest, ErrorBody, Limits, Model, ModelList};
 use subrosa_api::sse;
 use subrosa_client::{Answer, ModelView, StreamError};
 
+use crate::BODY_BYTES_MAX;
 use crate::error::GatewayError;
 use crate::state::AppState;
 
@@ -48,8 +50,10 @@ fn names(model: &ModelView, created: u64) -> impl Iterator<Item = Model> {
 pub(crate) async fn chat(
     State(state): State<AppState>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, GatewayError> {
+    // A body that broke off has nobody left to read the refusal.
+    let body = body.map_err(|_| ApiError::BodyTooLarge { limit: BODY_BYTES_MAX })?;
     // A body that unpacks to more than it is could not be bounded by its length.
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(GatewayError::ContentType);

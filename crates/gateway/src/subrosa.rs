@@ -31,8 +31,10 @@ pub(crate) async fn pods(State(state): State<AppState>) -> Json<Vec<PodView>> {
 /// `GET /subrosa/v1/pods/{id}`: one pod, with the report on its evidence.
 pub(crate) async fn pod(
     State(state): State<AppState>,
-    Path(id): Path<B256>,
+    Path(id): Path<String>,
 ) -> Result<Json<PodView>, GatewayError> {
+    // Read here, because axum's own refusal repeats what was asked for.
+    let id: B256 = id.parse().map_err(|_| GatewayError::NotFound)?;
     let pod = state.client.pods().into_iter().find(|pod| pod.id == id);
     pod.map(Json).ok_or(GatewayError::NotFound)
 }
@@ -47,8 +49,9 @@ pub(crate) async fn receipts(
 /// `GET /subrosa/v1/receipts/{order}`: one receipt with all that it takes to check it offline.
 pub(crate) async fn receipt(
     State(state): State<AppState>,
-    Path(order): Path<RequestId>,
+    Path(order): Path<String>,
 ) -> Result<Json<Value>, GatewayError> {
+    let order = order.parse().map(RequestId).map_err(|_| GatewayError::ReceiptUnknown)?;
     match state.client.export(order).await {
         Ok(Some(bundle)) => Ok(Json(json!(bundle))),
         Ok(None) => Err(GatewayError::ReceiptUnknown),
