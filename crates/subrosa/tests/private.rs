@@ -191,6 +191,27 @@ async fn a_stream_comes_in_pieces_and_ends_as_openai_ends_it() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_the_gateway_is_json_and_repeats_nothing() {
+    let world = World::start(IMAGE, &friend()).await;
+    let long = format!("{{\"model\": \"{}\"}}", "secret".repeat(600_000));
+    let post = world.http.post(world.url("/v1/chat/completions"));
+    let post = post.header("content-type", "application/json").body(long);
+    let asked = [
+        (413, "body_too_large", post),
+        (404, "receipt_unknown", world.http.get(world.url("/subrosa/v1/receipts/secret"))),
+        (404, "not_found", world.http.get(world.url("/subrosa/v1/pods/secret"))),
+    ];
+    for (status, code, request) in asked {
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), status, "{code}");
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!(body["error"]["code"], code);
+        assert!(!body.to_string().contains("secret"), "{code}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn an_image_that_is_not_released_gets_no_question() {
     let world = World::start("subrosa/another-image", &friend()).await;
     let answer = world.ask(false).await;
