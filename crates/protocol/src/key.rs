@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, Signature};
 use k256::ecdsa::SigningKey;
 use zeroize::Zeroizing;
 
-/// A secp256k1 secret key: a pod's signer, a payer's session key.
+/// A secp256k1 secret key: a pod's signer, a payer authorizer.
 ///
 /// It does not print, and its bytes are wiped when it is dropped.
 #[derive(Clone)]
@@ -33,12 +33,6 @@ impl SecretKey {
     /// The key's Ethereum address.
     pub fn address(&self) -> Address {
         Address::from_public_key(self.0.verifying_key())
-    }
-
-    /// The uncompressed public key without its leading 0x04: 64 bytes.
-    pub fn public_key(&self) -> [u8; 64] {
-        let point = self.0.verifying_key().to_encoded_point(false);
-        point.as_bytes()[1..].try_into().expect("an uncompressed point has 65 bytes")
     }
 
     /// Signs a digest: deterministic (RFC 6979), low-s.
