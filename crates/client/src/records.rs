@@ -71,6 +71,8 @@ impl Records {
 pub struct KeptChannel {
     /// The channel.
     pub channel: ChannelId,
+    /// Whose deposit lies in it.
+    pub payer: Address,
     /// The key of the pod that it pays.
     pub signer: Address,
     /// What lay in it when it was last looked at.
@@ -87,6 +89,7 @@ impl KeptChannel {
         let config = ledger.config()?;
         Some(KeptChannel {
             channel: config.id(domain),
+            payer: config.payer,
             signer: ledger.signer(),
             balance: ledger.balance(),
             ceiling: ledger.ceiling(),

@@ -61,7 +61,7 @@ async fn show(common: &Common, output: &Output) -> Result<()> {
         output.line(format!("tokens   {tokens} atomic units"));
         output.line(format!("gas      {gas} wei"));
     }
-    if let Some(channels) = channels(common).await? {
+    if let Some(channels) = channels(common, address).await? {
         told["channels"] = json!(channels);
         for channel in channels {
             output.line(format!(
@@ -74,15 +74,16 @@ async fn show(common: &Common, output: &Output) -> Result<()> {
     Ok(())
 }
 
-/// The channels in the state folder; none where there are none yet, or a gateway has them open.
-async fn channels(common: &Common) -> Result<Option<Vec<KeptChannel>>> {
+/// The payer's channels in the state folder; none where there are none yet, or a gateway has them open.
+async fn channels(common: &Common, payer: Address) -> Result<Option<Vec<KeptChannel>>> {
     let Some(network) = common.network_if_any()? else { return Ok(None) };
     let folder = common.ledger_folder(&network)?;
     if !folder.exists() {
         return Ok(None);
     }
     let Ok(records) = Records::open(&folder, network.domain()) else { return Ok(None) };
-    let channels = records.channels().await?;
+    let mut channels = records.channels().await?;
+    channels.retain(|channel| channel.payer == payer);
     records.close().await;
     Ok(Some(channels))
 }
