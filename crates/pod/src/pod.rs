@@ -173,6 +173,11 @@ impl Pod {
         self.address
     }
 
+    /// What generates its answers, to be measured without the way to it.
+    pub fn engine(&self) -> &Engine {
+        &self.core.engine
+    }
+
     /// The address of its attested key.
     pub fn signer(&self) -> Address {
         self.core.signer.address()
