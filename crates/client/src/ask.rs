@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use subrosa_api::openai::ChatRequest;
+use subrosa_channel::payer::Ledger;
 use subrosa_protocol::{Amount, B256, Message, RequestId};
 use subrosa_seal::Fields;
 use subrosa_session::client::{Asking, Delivery, Ending, Next, Question};
@@ -358,7 +359,10 @@ impl Drive {
                 () = stop.cancelled() => return Ok(self.left(pod, account, &asking)),
             };
             let next = match sent {
-                Err(NotSent::Unsealable) => return Err(AskError::TooLarge),
+                Err(NotSent::Unsealable) => {
+                    self.give_up(account, asking.order_id()).await?;
+                    return Err(AskError::TooLarge);
+                }
                 Err(NotSent::StaleKey) => asking.on_stale_key(),
                 Err(NotSent::Lost) => asking.on_lost(),
                 Ok(incoming) => match self.deliver(pod, &mut asking, incoming, started).await {
@@ -388,6 +392,13 @@ impl Drive {
                 }
             }
         }
+    }
+
+    /// Gives back what an order reserves that never left.
+    async fn give_up(&self, account: &Account, order: RequestId) -> Result<(), AskError> {
+        let drop_it = |ledger: &mut Ledger| ((), ledger.drop_order(order), nothing_more());
+        let ((), pending) = self.inner.purse.step(account, drop_it);
+        pending.await.map(|_| ()).map_err(|_| AskError::Store)
     }
 
     /// Passes on what the seal opens.

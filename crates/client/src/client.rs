@@ -294,7 +294,7 @@ impl Inner {
         let Some(chain) = &self.chain else {
             let named = |endpoint: &String| Listed {
                 id: subrosa_protocol::hash::sha256(endpoint.as_bytes()),
-                endpoint: endpoint.clone(),
+                endpoint: visit::endpoint(endpoint).unwrap_or_else(|| endpoint.clone()),
                 registered: None,
             };
             return Ok(self.private_pods.iter().map(named).collect());
