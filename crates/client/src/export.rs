@@ -410,8 +410,10 @@ impl Parts {
             ),
             format!("with the weights {} ({name})", receipt.model),
             format!(
-                "{:?}: {} tokens read, {} written",
-                receipt.outcome, receipt.input_tokens, receipt.output_tokens
+                "{} tokens read, {} written; {}",
+                receipt.input_tokens,
+                receipt.output_tokens,
+                ending(receipt.outcome)
             ),
             format!(
                 "charged {} atomic units, {} on this account in all",
@@ -422,5 +424,15 @@ impl Parts {
                 receipt.issued_at, block.block_number, block.chain_id
             ),
         ]
+    }
+}
+
+/// How an answer ended, in words.
+fn ending(outcome: subrosa_protocol::Outcome) -> &'static str {
+    match outcome {
+        subrosa_protocol::Outcome::Complete => "the answer came to its own end",
+        subrosa_protocol::Outcome::Cancelled => "the caller went away before its end",
+        subrosa_protocol::Outcome::Limit => "the answer was cut at its limit",
+        subrosa_protocol::Outcome::Failed => "the engine broke off",
     }
 }
