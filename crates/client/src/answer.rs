@@ -57,12 +57,6 @@ pub enum StreamError {
     /// Bytes came that the pod did not seal in this order.
     #[error("the sealed answer was altered on its way; what came before is genuine")]
     Altered,
-    /// The receipt does not match the answer.
-    #[error("the pod's receipt does not match its answer: {check} failed")]
-    Receipt {
-        /// The check that failed.
-        check: &'static str,
-    },
 }
 
 impl StreamError {
@@ -71,7 +65,6 @@ impl StreamError {
         match self {
             StreamError::BrokenOff => "answer_broken_off",
             StreamError::Altered => "answer_altered",
-            StreamError::Receipt { .. } => "receipt_refused",
         }
     }
 }

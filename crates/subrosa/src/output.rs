@@ -54,6 +54,13 @@ impl Output {
         }
     }
 
+    /// A piece of a model's answer. A model may be talked into writing escape sequences, which would move a
+    /// terminal's cursor or change its title: they are left out.
+    pub(crate) fn answer(&self, text: &str) {
+        let harmless = |letter: &char| !letter.is_control() || matches!(letter, '\n' | '\t');
+        self.piece(&text.chars().filter(harmless).collect::<String>());
+    }
+
     /// What a program is told; people are not.
     pub(crate) fn value(&self, value: &impl Serialize) {
         if self.json {

@@ -88,7 +88,7 @@ async fn listen(answer: &mut Answer, output: &Output) -> Result<(String, Option<
         }
         for event in decoder.push(&piece)? {
             let Some(chunk) = Chunk::read(&event.data)? else { continue };
-            output.piece(&chunk.text);
+            output.answer(&chunk.text);
             text.push_str(&chunk.text);
             model = chunk.model.or(model);
         }

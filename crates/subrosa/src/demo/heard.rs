@@ -94,7 +94,7 @@ impl<'a> Hearing<'a> {
             match Chunk::read(&event.data) {
                 Ok(None) => {}
                 Ok(Some(chunk)) => {
-                    self.output.piece(&chunk.text);
+                    self.output.answer(&chunk.text);
                     self.heard.text.push_str(&chunk.text);
                     self.heard.model = chunk.model.or(self.heard.model.take());
                 }
