@@ -13,10 +13,9 @@ use crate::stats::{differences, median, quantile};
 const MODEL: &str = "script";
 const ANSWER: &str = "The answer is 42.";
 const PREFILL_MS: u64 = 20;
-const PER_TOKEN_MS: u64 = 0;
 
-/// In process, without ticks, at the default tick, without ticks and without a disk.
-const WAYS: usize = 4;
+/// In process, without ticks, at the default tick, without a disk; the last two without a prefill.
+const WAYS: usize = 6;
 const TICKED: usize = 2;
 
 /// An answer at the default tick takes a second and more, since it is filled up to its class: it is
@@ -38,6 +37,9 @@ pub struct FirstToken {
     ticked: Vec<f64>,
     /// Without ticks, with the ledgers of both sides in memory.
     off_in_memory: Vec<f64>,
+    /// The same with an engine that needs no time for its prompt, and that engine in process.
+    at_once: Vec<f64>,
+    direct_at_once: Vec<f64>,
 }
 
 impl FirstToken {
@@ -56,6 +58,12 @@ impl FirstToken {
         median(&differences(&self.off_in_memory, &self.direct))
     }
 
+    /// The same for an engine that answers at once. The engine's clock, which counts in milliseconds,
+    /// is then not a part of it, nor what grows cold while the engine thinks.
+    pub fn added_at_once(&self) -> f64 {
+        median(&differences(&self.at_once, &self.direct_at_once))
+    }
+
     /// The middle of each way: in process, without ticks, at the default tick.
     pub fn medians(&self) -> [f64; 3] {
         [median(&self.direct), median(&self.off), median(&self.ticked)]
@@ -69,9 +77,9 @@ impl FirstToken {
 
 /// Asks every way in turn, another one first in each round.
 pub async fn measure(rounds: usize) -> anyhow::Result<FirstToken> {
-    let house = House::open(engine(), backend(), Place::Disk).await?;
-    let in_memory = House::open(engine(), backend(), Place::Memory).await?;
-    let engine = house.pod.engine();
+    let house = open(PREFILL_MS, Place::Disk).await?;
+    let in_memory = open(PREFILL_MS, Place::Memory).await?;
+    let at_once = open(0, Place::Memory).await?;
     let mut measured = FirstToken::default();
     for round in 0..ROUNDS_BEFORE + rounds {
         if round == ROUNDS_BEFORE {
@@ -89,33 +97,35 @@ pub async fn measure(rounds: usize) -> anyhow::Result<FirstToken> {
             }))?;
             std::thread::sleep(Duration::from_micros(rand::random_range(0..JITTER_US)));
             let (timing, times) = match way {
-                0 => (directly(engine, &asked).await?, &mut measured.direct),
+                0 => (directly(house.pod.engine(), &asked).await?, &mut measured.direct),
                 1 => (through(&house.off, &asked).await?, &mut measured.off),
                 TICKED => (through(&house.ticked, &asked).await?, &mut measured.ticked),
-                _ => (through(&in_memory.off, &asked).await?, &mut measured.off_in_memory),
+                3 => (through(&in_memory.off, &asked).await?, &mut measured.off_in_memory),
+                4 => (through(&at_once.off, &asked).await?, &mut measured.at_once),
+                _ => (directly(at_once.pod.engine(), &asked).await?, &mut measured.direct_at_once),
             };
             times.push(timing.first_token.as_secs_f64() * 1e3);
         }
     }
-    house.close().await?;
-    in_memory.close().await?;
+    for house in [house, in_memory, at_once] {
+        house.close().await?;
+    }
     Ok(measured)
 }
 
-fn backend() -> BackendConfig {
-    BackendConfig::Scripted {
-        model: MODEL.into(),
-        answer: ANSWER.into(),
-        prefill_ms: PREFILL_MS,
-        per_token_ms: PER_TOKEN_MS,
-    }
-}
-
-fn engine() -> Engine {
+/// A house whose engine follows a script.
+async fn open(prefill_ms: u64, place: Place) -> anyhow::Result<House> {
     let script = Script {
         tokens: ANSWER.split_inclusive(' ').map(str::to_owned).collect(),
-        prefill: Duration::from_millis(PREFILL_MS),
-        per_token: Duration::from_millis(PER_TOKEN_MS),
+        prefill: Duration::from_millis(prefill_ms),
+        per_token: Duration::ZERO,
     };
-    Engine::Scripted(Scripted::new(MODEL, script))
+    let engine = Engine::Scripted(Scripted::new(MODEL, script));
+    let backend = BackendConfig::Scripted {
+        model: MODEL.into(),
+        answer: ANSWER.into(),
+        prefill_ms,
+        per_token_ms: 0,
+    };
+    House::open(engine, backend, place).await
 }

@@ -28,7 +28,7 @@ struct Rounds {
     engines: usize,
 }
 
-const FULL: Rounds = Rounds { first_token: 400, throughput: 16, engines: 7 };
+const FULL: Rounds = Rounds { first_token: 400, throughput: 32, engines: 7 };
 const QUICK: Rounds = Rounds { first_token: 30, throughput: 2, engines: 1 };
 
 #[tokio::main]
