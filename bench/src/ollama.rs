@@ -176,7 +176,7 @@ impl Server {
             .spawn()
             .with_context(|| format!("no Ollama at {}; run make ollama", binary.display()))?;
         let http = reqwest::Client::builder().no_proxy().build()?;
-        let server = Server { child, address, http, folder: folder };
+        let server = Server { child, address, http, folder };
         server.import(&binary, &weights)?;
         Ok(server)
     }
