@@ -14,6 +14,9 @@ use crate::BODY_BYTES_MAX;
 use crate::error::GatewayError;
 use crate::state::AppState;
 
+/// The longest event that is held back until it is whole.
+const EVENT_BYTES_MAX: usize = 256 * 1024;
+
 /// Who owns the models, as far as OpenAI's API wants to know.
 const OWNED_BY: &str = "subrosa";
 
@@ -67,19 +70,39 @@ pub(crate) async fn chat(
     }
 }
 
-/// Passes the pieces on as they come. An answer that breaks off ends in an error event and without
-/// `[DONE]`: never in an invented end.
+/// Passes on whole events as they come: frames of the seal cut them anywhere. An answer that breaks off
+/// ends in an error event and without `[DONE]`, never in an invented end nor in half an event.
 fn streamed(answer: Answer) -> Response {
     let mut response = head(&answer);
-    let pieces = stream::unfold(Some(answer), |answer| async {
-        let mut answer = answer?;
-        match answer.next().await? {
-            Ok(bytes) => Some((Ok::<_, std::convert::Infallible>(bytes), Some(answer))),
-            Err(error) => Some((Ok(error_event(error)), None)),
+    let pieces = stream::unfold(Some((answer, Vec::new())), |state| async {
+        let (mut answer, mut half) = state?;
+        loop {
+            match answer.next().await {
+                Some(Ok(bytes)) => {
+                    half.extend_from_slice(&bytes);
+                    let whole = whole_events(&mut half);
+                    if !whole.is_empty() {
+                        return Some((
+                            Ok::<_, std::convert::Infallible>(whole),
+                            Some((answer, half)),
+                        ));
+                    }
+                }
+                Some(Err(error)) => return Some((Ok(error_event(error)), None)),
+                None => return (!half.is_empty()).then(|| (Ok(half.into()), None)),
+            }
         }
     });
     *response.body_mut() = Body::from_stream(pieces);
     response
+}
+
+/// Takes the events that are whole, and leaves the beginning of the next.
+fn whole_events(half: &mut Vec<u8>) -> Bytes {
+    let end = half.windows(2).rposition(|pair| pair == b"\n\n").map_or(0, |at| at + 2);
+    // No event of a pod of ours is so long: what is, is passed on as it comes.
+    let end = if half.len() > EVENT_BYTES_MAX { half.len() } else { end };
+    half.drain(..end).collect::<Vec<u8>>().into()
 }
 
 fn error_event(error: StreamError) -> Bytes {
@@ -127,4 +150,28 @@ fn is_passed_on(name: &HeaderName) -> bool {
 
 fn hex_value(word: subrosa_protocol::B256) -> HeaderValue {
     HeaderValue::from_str(&word.to_string()).expect("hex is a header value")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_passed_on_whole_however_they_are_cut() {
+        let text = b"data: a\n\ndata: bc\n\ndata: d\n\n";
+        for cut in 0..text.len() {
+            let mut half = text[..cut].to_vec();
+            let mut passed = whole_events(&mut half).to_vec();
+            assert!(passed.is_empty() || passed.ends_with(b"\n\n"), "{cut}");
+            half.extend_from_slice(&text[cut..]);
+            passed.extend_from_slice(&whole_events(&mut half));
+            assert_eq!((passed.as_slice(), half.len()), (&text[..], 0), "{cut}");
+        }
+    }
+
+    #[test]
+    fn an_endless_event_is_not_held_back() {
+        let mut half = vec![b'x'; EVENT_BYTES_MAX + 1];
+        assert_eq!(whole_events(&mut half).len(), EVENT_BYTES_MAX + 1);
+    }
 }
