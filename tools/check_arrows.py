@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 NOUNS = {"protocol", "api"}
+EVIDENCE = {"nvidia-evidence"}
 CORE = NOUNS | {"seal", "verifier", "channel", "session"}
 SHELL = {"engine", "attester", "chain", "store"}
 
@@ -16,12 +17,13 @@ SHELL = {"engine", "attester", "chain", "store"}
 ARROWS = {
     "protocol": set(),
     "api": set(),
+    "nvidia-evidence": set(),
     "seal": {"protocol"},
-    "verifier": {"protocol"},
+    "verifier": {"protocol"} | EVIDENCE,
     "channel": {"protocol"},
     "session": {"protocol", "channel", "seal", "verifier"},
     "engine": CORE,
-    "attester": CORE,
+    "attester": CORE | EVIDENCE,
     "chain": CORE,
     "store": CORE,
     "pod": CORE | SHELL,

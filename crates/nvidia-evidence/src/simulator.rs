@@ -1,0 +1,1 @@
+//! Evidence of the real byte formats, issued by keys that anybody can derive.
