@@ -9,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use sha2::{Digest, Sha384};
 use subrosa_protocol::{B256, Duration, Timestamp};
 use subrosa_verifier::{
-    CpuEvidence, Evidence, IntelCollateral, Nonce, TdxEvidence, report_data, tdx_measurement,
+    CpuEvidence, DeviceCollateral, EventLog, Evidence, IntelCollateral, Nonce, Parts, TdxEvidence,
+    report_data, tdx_measurement,
 };
 
 use crate::AttestError;
@@ -106,8 +107,16 @@ impl Simulator {
     ) -> Result<Evidence, AttestError> {
         let quote = self.quote(report_data(nonce, keyset, devices, workload));
         let collateral = self.collateral(now)?;
-        let cpu = CpuEvidence::Tdx(TdxEvidence { quote, collateral });
-        Ok(Evidence::compose(*nonce, keyset, devices, workload, cpu))
+        let event_log = EventLog::None;
+        let cpu = CpuEvidence::Tdx(TdxEvidence { quote, collateral, event_log });
+        Ok(Evidence::compose(Parts {
+            nonce: *nonce,
+            keyset: keyset.to_vec(),
+            devices: devices.to_vec(),
+            workload: workload.to_vec(),
+            cpu,
+            device_collateral: DeviceCollateral::default(),
+        }))
     }
 
     fn quote(&self, mut report_data: [u8; 64]) -> Vec<u8> {

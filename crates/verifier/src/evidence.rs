@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use subrosa_protocol::encoding::to_base64;
 use subrosa_protocol::{B256, workload_digest};
 
+use crate::kind::Cpu;
 use crate::nonce::{Nonce, report_data};
 use crate::strict::Object;
 
@@ -27,6 +28,33 @@ const WORKLOAD_BYTES_MAX: usize = 512 * 1024;
 /// Real quotes have 4 to 5 kB.
 const QUOTE_BYTES_MAX: usize = 16 * 1024;
 
+/// A firmware's log area; the part of it that is used is smaller.
+const EVENT_LOG_BYTES_MAX: usize = 256 * 1024;
+
+/// A compose file with its scripts.
+const APP_COMPOSE_BYTES_MAX: usize = 256 * 1024;
+
+/// A report has 1184 bytes; one more is enough to refuse it.
+const SNP_REPORT_BYTES_MAX: usize = 1_185;
+
+/// RSA-4096 certificates have 1 to 2 kB.
+const CERTIFICATE_BYTES_MAX: usize = 8 * 1024;
+
+/// Reference measurements of one firmware have 20 to 26 kB.
+const RIM_BYTES_MAX: usize = 128 * 1024;
+
+/// A driver's and a firmware's for each of some kinds of device.
+const RIMS_MAX: usize = 16;
+
+/// A revocation answer with its responder's certificate has some 2 kB.
+const OCSP_BYTES_MAX: usize = 16 * 1024;
+
+/// Five certificates for each of sixteen devices.
+const OCSP_MAX: usize = 80;
+
+/// Lists of the few authorities above the devices.
+const DEVICE_CRLS_MAX: usize = 16;
+
 /// Revocation lists of Intel's platform authority grow with what is revoked.
 const CRL_BYTES_MAX: usize = 256 * 1024;
 
@@ -39,18 +67,55 @@ const SIGNATURE_BYTES: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     document: Vec<u8>,
-    nonce: Nonce,
-    keyset: Vec<u8>,
-    devices: Vec<u8>,
-    workload: Vec<u8>,
-    cpu: CpuEvidence,
+    parts: Parts,
+}
+
+/// What a document is composed of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// What the evidence answers.
+    pub nonce: Nonce,
+    /// The exact bytes of the keyset.
+    pub keyset: Vec<u8>,
+    /// The exact bytes of the devices' evidence, as [`Devices`](crate::Devices) writes them; none
+    /// where there is no device.
+    pub devices: Vec<u8>,
+    /// The exact bytes of the workload.
+    pub workload: Vec<u8>,
+    /// What the processor says of the four above.
+    pub cpu: CpuEvidence,
+    /// What it takes to check the devices' evidence; not covered by the quote, because each piece
+    /// carries its maker's signature.
+    pub device_collateral: DeviceCollateral,
 }
 
 /// What the processor says, one kind a vendor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CpuEvidence {
+    /// An Intel SGX quote.
+    Sgx(SgxEvidence),
+    /// An AMD SEV-SNP report.
+    Snp(SnpEvidence),
     /// An Intel TDX quote.
     Tdx(TdxEvidence),
+}
+
+/// An Intel SGX quote with what it takes to check it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SgxEvidence {
+    /// The quote, ending exactly where it declares to.
+    pub quote: Vec<u8>,
+    /// Intel's signed statements about the platform.
+    pub collateral: IntelCollateral,
+}
+
+/// An AMD SEV-SNP report with what it takes to check it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnpEvidence {
+    /// The report, 1184 bytes.
+    pub report: Vec<u8>,
+    /// AMD's certificates and revocations for the chip.
+    pub collateral: AmdCollateral,
 }
 
 /// An Intel TDX quote with what it takes to check it.
@@ -60,6 +125,51 @@ pub struct TdxEvidence {
     pub quote: Vec<u8>,
     /// Intel's signed statements about the platform.
     pub collateral: IntelCollateral,
+    /// What was measured into the quote's registers, event by event.
+    pub event_log: EventLog,
+}
+
+/// What was measured while a trust domain started: the events that its registers are made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventLog {
+    /// The firmware's log, as ACPI's CCEL table points to it, without the unused rest.
+    Ccel {
+        /// The log, in the TCG's crypto-agile format.
+        log: Vec<u8>,
+    },
+    /// dstack's log, with the application that it names.
+    Dstack {
+        /// The log, the JSON text that the guest agent gave.
+        log: Vec<u8>,
+        /// The raw bytes of the application's compose file.
+        app_compose: Vec<u8>,
+    },
+    /// None: the registers stand for themselves.
+    None,
+}
+
+/// AMD's collateral: DER certificates from the chip's up to the root, and what was revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AmdCollateral {
+    /// The chip's key for one TCB.
+    pub vcek: Vec<u8>,
+    /// The authority that signed it.
+    pub ask: Vec<u8>,
+    /// The root.
+    pub ark: Vec<u8>,
+    /// What the root revoked; empty where it is not there.
+    pub crl: Vec<u8>,
+}
+
+/// What it takes to check devices offline; empty lists where there is no device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceCollateral {
+    /// Reference measurements, XML as signed; each once, however many devices need it.
+    pub rims: Vec<Vec<u8>>,
+    /// Answers about single certificates, DER.
+    pub ocsp: Vec<Vec<u8>>,
+    /// Revocation lists, DER.
+    pub crls: Vec<Vec<u8>>,
 }
 
 /// Intel's collateral, with the members of dcap-qvl's `QuoteCollateralV3`; the chain of the quote's
@@ -89,13 +199,8 @@ pub struct IntelCollateral {
 impl Evidence {
     /// Writes a document of these parts: compact JSON, its members in the order of the
     /// specification.
-    pub fn compose(
-        nonce: Nonce,
-        keyset: &[u8],
-        devices: &[u8],
-        workload: &[u8],
-        cpu: CpuEvidence,
-    ) -> Evidence {
+    pub fn compose(parts: Parts) -> Evidence {
+        let nonce = &parts.nonce;
         let document = json!({
             "version": VERSION,
             "nonce": {
@@ -104,19 +209,13 @@ impl Evidence {
                 "block_number": nonce.block_number,
                 "block_hash": hex::encode(nonce.block_hash),
             },
-            "keyset": to_base64(keyset),
-            "devices": to_base64(devices),
-            "workload": to_base64(workload),
-            "cpu": cpu.to_json(),
+            "keyset": to_base64(&parts.keyset),
+            "devices": to_base64(&parts.devices),
+            "workload": to_base64(&parts.workload),
+            "cpu": parts.cpu.to_json(),
+            "device_collateral": parts.device_collateral.to_json(),
         });
-        Evidence {
-            document: document.to_string().into_bytes(),
-            nonce,
-            keyset: keyset.to_vec(),
-            devices: devices.to_vec(),
-            workload: workload.to_vec(),
-            cpu,
-        }
+        Evidence { document: document.to_string().into_bytes(), parts }
     }
 
     /// Reads a document; every byte of it has a meaning, or it is refused.
@@ -132,16 +231,16 @@ impl Evidence {
         if version != VERSION {
             return Err(Unreadable::UnknownVersion { got: version });
         }
-        let evidence = Evidence {
-            document: document.to_vec(),
+        let parts = Parts {
             nonce: Nonce::read(object.object("nonce")?)?,
             keyset: object.base64("keyset", KEYSET_BYTES_MAX)?,
             devices: object.base64("devices", DEVICES_BYTES_MAX)?,
             workload: object.base64("workload", WORKLOAD_BYTES_MAX)?,
             cpu: CpuEvidence::read(object.object("cpu")?)?,
+            device_collateral: DeviceCollateral::read(object.object("device_collateral")?)?,
         };
         object.finish()?;
-        Ok(evidence)
+        Ok(Evidence { document: document.to_vec(), parts })
     }
 
     /// The document's exact bytes.
@@ -156,37 +255,47 @@ impl Evidence {
 
     /// The parts of the nonce that the evidence says it answers.
     pub fn nonce(&self) -> &Nonce {
-        &self.nonce
+        &self.parts.nonce
     }
 
     /// The keyset's exact bytes.
     pub fn keyset(&self) -> &[u8] {
-        &self.keyset
+        &self.parts.keyset
     }
 
     /// The exact bytes of the devices' evidence; none where there is no device.
     pub fn devices(&self) -> &[u8] {
-        &self.devices
+        &self.parts.devices
     }
 
     /// The workload's exact bytes.
     pub fn workload(&self) -> &[u8] {
-        &self.workload
+        &self.parts.workload
     }
 
     /// What the processor says.
     pub fn cpu(&self) -> &CpuEvidence {
-        &self.cpu
+        &self.parts.cpu
+    }
+
+    /// What it takes to check the devices.
+    pub fn device_collateral(&self) -> &DeviceCollateral {
+        &self.parts.device_collateral
     }
 
     /// The 64 bytes that the quote must carry for these parts.
     pub fn report_data(&self) -> [u8; 64] {
-        report_data(&self.nonce, &self.keyset, &self.devices, &self.workload)
+        report_data(
+            &self.parts.nonce,
+            &self.parts.keyset,
+            &self.parts.devices,
+            &self.parts.workload,
+        )
     }
 
     /// What the `workload` member of every signed message must be for these parts.
     pub fn workload_digest(&self) -> B256 {
-        workload_digest(&self.keyset, &self.workload)
+        workload_digest(&self.parts.keyset, &self.parts.workload)
     }
 }
 
@@ -204,12 +313,30 @@ impl Nonce {
 }
 
 impl CpuEvidence {
+    /// Which processor it is of.
+    pub fn cpu(&self) -> Cpu {
+        match self {
+            CpuEvidence::Sgx(_) => Cpu::Sgx,
+            CpuEvidence::Snp(_) => Cpu::Snp,
+            CpuEvidence::Tdx(_) => Cpu::Tdx,
+        }
+    }
+
     fn read(mut object: Object) -> Result<CpuEvidence, Unreadable> {
         let kind = object.text("kind")?;
         let cpu = match kind.as_str() {
+            "sgx" => CpuEvidence::Sgx(SgxEvidence {
+                quote: object.base64("quote", QUOTE_BYTES_MAX)?,
+                collateral: IntelCollateral::read(object.object("collateral")?)?,
+            }),
+            "snp" => CpuEvidence::Snp(SnpEvidence {
+                report: object.base64("report", SNP_REPORT_BYTES_MAX)?,
+                collateral: AmdCollateral::read(object.object("collateral")?)?,
+            }),
             "tdx" => CpuEvidence::Tdx(TdxEvidence {
                 quote: object.base64("quote", QUOTE_BYTES_MAX)?,
                 collateral: IntelCollateral::read(object.object("collateral")?)?,
+                event_log: EventLog::read(object.object("event_log")?)?,
             }),
             _ => return Err(Unreadable::UnknownCpu),
         };
@@ -219,12 +346,91 @@ impl CpuEvidence {
 
     fn to_json(&self) -> serde_json::Value {
         match self {
+            CpuEvidence::Sgx(sgx) => json!({
+                "kind": "sgx",
+                "quote": to_base64(&sgx.quote),
+                "collateral": sgx.collateral.to_json(),
+            }),
+            CpuEvidence::Snp(snp) => json!({
+                "kind": "snp",
+                "report": to_base64(&snp.report),
+                "collateral": snp.collateral.to_json(),
+            }),
             CpuEvidence::Tdx(tdx) => json!({
                 "kind": "tdx",
                 "quote": to_base64(&tdx.quote),
                 "collateral": tdx.collateral.to_json(),
+                "event_log": tdx.event_log.to_json(),
             }),
         }
+    }
+}
+
+impl EventLog {
+    fn read(mut object: Object) -> Result<EventLog, Unreadable> {
+        let kind = object.text("kind")?;
+        let log = match kind.as_str() {
+            "ccel" => EventLog::Ccel { log: object.base64("log", EVENT_LOG_BYTES_MAX)? },
+            "dstack" => EventLog::Dstack {
+                log: object.base64("log", EVENT_LOG_BYTES_MAX)?,
+                app_compose: object.base64("app_compose", APP_COMPOSE_BYTES_MAX)?,
+            },
+            "none" => EventLog::None,
+            _ => return Err(Unreadable::UnknownEventLog),
+        };
+        object.finish()?;
+        Ok(log)
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        match self {
+            EventLog::Ccel { log } => json!({ "kind": "ccel", "log": to_base64(log) }),
+            EventLog::Dstack { log, app_compose } => json!({
+                "kind": "dstack",
+                "log": to_base64(log),
+                "app_compose": to_base64(app_compose),
+            }),
+            EventLog::None => json!({ "kind": "none" }),
+        }
+    }
+}
+
+impl AmdCollateral {
+    fn read(mut object: Object) -> Result<AmdCollateral, Unreadable> {
+        let collateral = AmdCollateral {
+            vcek: object.base64("vcek", CERTIFICATE_BYTES_MAX)?,
+            ask: object.base64("ask", CERTIFICATE_BYTES_MAX)?,
+            ark: object.base64("ark", CERTIFICATE_BYTES_MAX)?,
+            crl: object.base64("crl", CRL_BYTES_MAX)?,
+        };
+        object.finish()?;
+        Ok(collateral)
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        json!({
+            "vcek": to_base64(&self.vcek),
+            "ask": to_base64(&self.ask),
+            "ark": to_base64(&self.ark),
+            "crl": to_base64(&self.crl),
+        })
+    }
+}
+
+impl DeviceCollateral {
+    fn read(mut object: Object) -> Result<DeviceCollateral, Unreadable> {
+        let collateral = DeviceCollateral {
+            rims: object.base64_list("rims", RIMS_MAX, RIM_BYTES_MAX)?,
+            ocsp: object.base64_list("ocsp", OCSP_MAX, OCSP_BYTES_MAX)?,
+            crls: object.base64_list("crls", DEVICE_CRLS_MAX, CRL_BYTES_MAX)?,
+        };
+        object.finish()?;
+        Ok(collateral)
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        let list = |items: &[Vec<u8>]| items.iter().map(|item| to_base64(item)).collect::<Vec<_>>();
+        json!({ "rims": list(&self.rims), "ocsp": list(&self.ocsp), "crls": list(&self.crls) })
     }
 }
 
@@ -269,6 +475,16 @@ pub enum Unreadable {
         /// The member.
         member: String,
     },
+    /// A list holds more than anything honest would.
+    #[error("evidence member {member} has {got} entries, at most {max}")]
+    ListTooLong {
+        /// The member.
+        member: String,
+        /// Its entries.
+        got: usize,
+        /// The bound.
+        max: usize,
+    },
     /// A member holds more than anything honest would.
     #[error("evidence member {member} has {got} bytes, at most {max}")]
     MemberTooLong {
@@ -297,13 +513,19 @@ pub enum Unreadable {
         /// The member.
         member: String,
     },
-    /// The bytes are not JSON made of objects, text and whole numbers.
+    /// The bytes are not JSON made of objects, lists, text and whole numbers.
     #[error("evidence is not strict JSON at line {line}, column {column}")]
     NotJson {
         /// The line, from 1.
         line: usize,
         /// The column, from 1.
         column: usize,
+    },
+    /// A member has another spelling than the one that its writer must use.
+    #[error("evidence member {member} is not spelled canonically")]
+    NotCanonical {
+        /// The member.
+        member: String,
     },
     /// The document is longer than any honest one.
     #[error("evidence has {got} bytes, at most {max}")]
@@ -328,6 +550,12 @@ pub enum Unreadable {
         /// The member.
         member: String,
     },
+    /// A device is of a kind that this verifier does not know.
+    #[error("evidence has a device that this verifier does not know")]
+    UnknownDevice,
+    /// The event log is of a kind that this verifier does not know.
+    #[error("evidence has an event log that this verifier does not know")]
+    UnknownEventLog,
     /// A version that this verifier does not know.
     #[error("evidence has version {got}, this verifier reads version {VERSION}")]
     UnknownVersion {

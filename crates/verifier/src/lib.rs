@@ -19,11 +19,17 @@
 
 mod attested;
 mod chain;
+mod check;
+mod devices;
 mod evidence;
+mod kind;
 mod nonce;
 mod policy;
 mod quote;
+mod quoted;
 mod report;
+mod sgx;
+mod snp;
 mod strict;
 mod tdx;
 mod verify;
@@ -32,14 +38,19 @@ mod workload;
 pub use attested::{
     Attested, AttestedKeys, AttestedOffer, Claims, KeyRefusal, OfferRefusal, Rechecked,
 };
+pub use check::CheckName;
+pub use devices::{Architecture, DEVICES_MAX, Device, Devices};
 pub use evidence::{
-    CpuEvidence, DOCUMENT_BYTES_MAX, Evidence, IntelCollateral, TdxEvidence, Unreadable,
+    AmdCollateral, CpuEvidence, DOCUMENT_BYTES_MAX, DeviceCollateral, EventLog, Evidence,
+    IntelCollateral, Parts, SgxEvidence, SnpEvidence, TdxEvidence, Unreadable,
 };
+pub use kind::{Cpu, Kind};
 pub use nonce::{Block, ChainView, Freshness, Nonce, report_data};
 pub use policy::{
-    Allowed, Debug, Gpu, INTEL_ROOT_SHA256, IntelPolicy, IntelTcbStatus, Machines, NonceKind,
-    NoncePolicy, Policy, PolicyError, Releases, Root, Roots, SIMULATOR_ROOT_SHA256, Trust,
+    Absent, Allowed, AmdPolicy, Debug, Demand, Gpu, INTEL_ROOT_SHA256, IntelPolicy, IntelTcbStatus,
+    Machines, NonceKind, NoncePolicy, NvidiaPolicy, Policy, PolicyError, Releases, Root, Roots,
+    SIMULATOR_ROOT_SHA256, Trust,
 };
 pub use quote::tdx_measurement;
-pub use report::{Check, CheckName, Outcome, Refusal, Report, Verdict};
+pub use report::{Check, Outcome, Refusal, Report, Verdict};
 pub use verify::{recheck, verify};

@@ -3,8 +3,9 @@
 use sha2::{Digest, Sha256};
 use subrosa_protocol::{B256, Timestamp};
 
+use crate::check::CheckName;
 use crate::policy::{NonceKind, NoncePolicy};
-use crate::report::{CheckName, Checks};
+use crate::report::Checks;
 
 /// Separates nonces from every other hash of ours, so that no other digest can pass for one.
 const NONCE_TAG: &[u8] = b"subrosa/nonce/v1";

@@ -1,7 +1,17 @@
 //! What a verifier accepts: typed and total, so that a missing member is an error, not a default.
 
+mod absent;
+mod amd;
+mod intel;
+mod nvidia;
+
 use serde::{Deserialize, Serialize};
 use subrosa_protocol::{B256, Duration};
+
+pub use absent::Absent;
+pub use amd::AmdPolicy;
+pub use intel::{IntelPolicy, IntelTcbStatus};
+pub use nvidia::{Demand, NvidiaPolicy};
 
 /// SHA-256 of Intel's SGX root certificate, which signs for TDX too (valid to 2049-12-31).
 pub const INTEL_ROOT_SHA256: B256 = B256::new([
@@ -14,9 +24,6 @@ pub const SIMULATOR_ROOT_SHA256: B256 = B256::new([
     0xff, 0xb3, 0x72, 0xe7, 0x41, 0x4e, 0x20, 0x83, 0x48, 0xbb, 0x10, 0x67, 0x4d, 0xad, 0x21, 0xbf,
     0xf6, 0x42, 0x87, 0x22, 0xd6, 0x74, 0xff, 0x8d, 0x33, 0x8f, 0x3c, 0x31, 0xfd, 0xa9, 0xa6, 0x2c,
 ]);
-
-/// The newest evaluation of Intel's that every platform could have met when this was written.
-const INTEL_EVALUATION_MIN: u32 = 17;
 
 /// Finality takes a chain a quarter of an hour and pods renew shared evidence every ten minutes;
 /// the rest is the time for which a client may keep what it verified.
@@ -53,6 +60,12 @@ pub struct Policy {
     pub nonce: NoncePolicy,
     /// How good Intel must find the platform.
     pub intel: IntelPolicy,
+    /// Which AMD chips are accepted.
+    pub amd: AmdPolicy,
+    /// What NVIDIA's devices must show.
+    pub nvidia: NvidiaPolicy,
+    /// Which checks may be absent from foreign documents.
+    pub absent: Absent,
 }
 
 /// Whether evidence must come from hardware; a network file says which.
@@ -90,7 +103,7 @@ pub enum Gpu {
 pub enum Machines {
     /// Any machine.
     Any,
-    /// Machines with one of these numbers (Intel: PPID), in lower-case hex.
+    /// Machines with one of these numbers (Intel: PPID, AMD: CHIP_ID), in lower-case hex.
     Listed(Vec<String>),
 }
 
@@ -110,6 +123,23 @@ pub struct Releases {
 pub struct Roots {
     /// The root of SGX and TDX.
     pub intel: Root,
+    /// The roots of SEV-SNP, one a generation of chips.
+    pub amd: Root,
+    /// The root of GPUs and switches.
+    pub nvidia_device: Root,
+    /// The root of NVIDIA's reference measurements.
+    pub nvidia_rim: Root,
+}
+
+impl Roots {
+    /// The same for every vendor.
+    pub fn all(root: Root) -> Roots {
+        Roots { intel: root, amd: root, nvidia_device: root, nvidia_rim: root }
+    }
+
+    fn are_vendors(&self) -> bool {
+        *self == Roots::all(Root::Vendor)
+    }
 }
 
 /// A root certificate.
@@ -148,28 +178,6 @@ pub enum NonceKind {
     Shared,
 }
 
-/// How good Intel must find the platform.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct IntelPolicy {
-    /// The accepted statuses.
-    pub statuses: Vec<IntelTcbStatus>,
-    /// How long after a TCB level's date a status of "out of date" is tolerated, where it is
-    /// accepted.
-    #[serde(rename = "grace_s")]
-    pub grace: Duration,
-    /// The least number of Intel's evaluation that the collateral must follow.
-    pub evaluation_number_min: u32,
-    /// Advisories that refuse a platform that they apply to.
-    pub rejected_advisories: Vec<String>,
-    /// Whether the processor may run two threads a core; servers do.
-    pub smt: Allowed,
-    /// Whether memory may be added to the platform; servers allow it.
-    pub dynamic_platform: Allowed,
-    /// Whether the platform's keys may be cached by Intel; servers' are.
-    pub cached_keys: Allowed,
-}
-
 /// Whether something is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -178,23 +186,6 @@ pub enum Allowed {
     No,
     /// It is.
     Yes,
-}
-
-/// Intel's judgement of a platform, under Intel's names. A revoked platform is never accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum IntelTcbStatus {
-    /// The configuration may expose it, and so may its software.
-    ConfigurationAndSWHardeningNeeded,
-    /// The configuration may expose it.
-    ConfigurationNeeded,
-    /// Updates are missing.
-    OutOfDate,
-    /// Updates are missing, and the configuration may expose it.
-    OutOfDateConfigurationNeeded,
-    /// Its software may expose it.
-    SWHardeningNeeded,
-    /// Nothing is missing.
-    UpToDate,
 }
 
 impl Policy {
@@ -208,21 +199,16 @@ impl Policy {
             gpu: Gpu::Optional,
             machines: Machines::Any,
             releases,
-            roots: Roots { intel: Root::Vendor },
+            roots: Roots::all(Root::Vendor),
             nonce: NoncePolicy {
                 kind: NonceKind::Shared,
                 age_max: AGE_MAX,
                 view_age_max: VIEW_AGE_MAX,
             },
-            intel: IntelPolicy {
-                statuses: vec![IntelTcbStatus::UpToDate],
-                grace: Duration(0),
-                evaluation_number_min: INTEL_EVALUATION_MIN,
-                rejected_advisories: vec![],
-                smt: Allowed::Yes,
-                dynamic_platform: Allowed::Yes,
-                cached_keys: Allowed::Yes,
-            },
+            intel: IntelPolicy::strict(),
+            amd: AmdPolicy::strict(),
+            nvidia: NvidiaPolicy::strict(),
+            absent: Absent::strict(),
         }
     }
 
@@ -231,7 +217,7 @@ impl Policy {
     pub fn simulated(releases: Releases) -> Policy {
         Policy {
             trust: Trust::Simulated,
-            roots: Roots { intel: Root::Simulator },
+            roots: Roots::all(Root::Simulator),
             ..Policy::strict(releases)
         }
     }
@@ -258,7 +244,7 @@ impl Policy {
     /// # Errors
     /// [`PolicyError::RootNotVendors`] and [`PolicyError::Machine`].
     pub fn check(&self) -> Result<(), PolicyError> {
-        if self.trust == Trust::Hardware && self.roots.intel != Root::Vendor {
+        if self.trust == Trust::Hardware && !self.roots.are_vendors() {
             return Err(PolicyError::RootNotVendors);
         }
         let lower_hex =
@@ -268,6 +254,21 @@ impl Policy {
                 Err(PolicyError::Machine)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// What reports call it: the name of a preset, whatever its releases and machines, or `custom`.
+    pub fn name(&self) -> &'static str {
+        let like = |preset: fn(Releases) -> Policy| {
+            let machines = self.machines.clone();
+            Policy { machines, ..preset(self.releases.clone()) } == *self
+        };
+        if like(Policy::strict) {
+            "strict"
+        } else if like(Policy::simulated) {
+            "simulated"
+        } else {
+            "custom"
         }
     }
 

@@ -1,12 +1,12 @@
 //! Strict JSON: objects whose members are each taken once, by name, until nothing is left over.
 //!
 //! Evidence is read by many programs; a document that two of them could read differently is
-//! refused. Only text, whole numbers and objects exist here.
+//! refused. Only text, whole numbers, lists and objects exist here.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use subrosa_protocol::{B256, encoding};
 
 use crate::Unreadable;
@@ -17,6 +17,7 @@ const NAME_CHARS_MAX: usize = 64;
 /// A JSON value that evidence may hold.
 #[derive(Debug)]
 enum Value {
+    List(Vec<Value>),
     Number(u64),
     Object(Vec<(String, Value)>),
     Text(String),
@@ -34,7 +35,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("text, a whole number or an object")
+        formatter.write_str("text, a whole number, a list or an object")
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
@@ -47,6 +48,14 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_string<E>(self, text: String) -> Result<Value, E> {
         Ok(Value::Text(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(entry) = entries.next_element()? {
+            list.push(entry);
+        }
+        Ok(Value::List(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
@@ -128,13 +137,65 @@ impl Object {
         }
     }
 
+    /// Takes a member that is text of at most `bytes_max` bytes.
+    pub(crate) fn text_within(
+        &mut self,
+        name: &str,
+        bytes_max: usize,
+    ) -> Result<String, Unreadable> {
+        let text = self.text(name)?;
+        match text.len() > bytes_max {
+            true => {
+                let (member, got) = (join(&self.path, name), text.len());
+                Err(Unreadable::MemberTooLong { member, got, max: bytes_max })
+            }
+            false => Ok(text),
+        }
+    }
+
     /// Takes a member that is canonical base64 of at most `bytes_max` bytes.
     pub(crate) fn base64(&mut self, name: &str, bytes_max: usize) -> Result<Vec<u8>, Unreadable> {
         let text = self.text(name)?;
-        let member = join(&self.path, name);
-        let bytes = encoding::from_base64(&text)
-            .map_err(|_| Unreadable::NotBase64 { member: member.clone() })?;
-        within(member, bytes, bytes_max)
+        from_base64(join(&self.path, name), &text, bytes_max)
+    }
+
+    /// Takes a member that is a list.
+    fn list(&mut self, name: &str, entries_max: usize) -> Result<Vec<(String, Value)>, Unreadable> {
+        let (member, list) = match self.take(name)? {
+            (member, Value::List(list)) => (member, list),
+            (member, _) => return Err(Unreadable::WrongType { member, expected: "a list" }),
+        };
+        if list.len() > entries_max {
+            return Err(Unreadable::ListTooLong { member, got: list.len(), max: entries_max });
+        }
+        let named = |(at, value): (usize, Value)| (join(&member, &at.to_string()), value);
+        Ok(list.into_iter().enumerate().map(named).collect())
+    }
+
+    /// Takes a member that is a list of objects.
+    pub(crate) fn objects(
+        &mut self,
+        name: &str,
+        entries_max: usize,
+    ) -> Result<Vec<Object>, Unreadable> {
+        let list = self.list(name, entries_max)?;
+        list.into_iter().map(|(member, value)| Object::new(member, value)).collect()
+    }
+
+    /// Takes a member that is a list of canonical base64, each of at most `bytes_max` bytes.
+    pub(crate) fn base64_list(
+        &mut self,
+        name: &str,
+        entries_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Vec<u8>>, Unreadable> {
+        let list = self.list(name, entries_max)?;
+        list.into_iter()
+            .map(|(member, value)| match value {
+                Value::Text(text) => from_base64(member, &text, bytes_max),
+                _ => Err(Unreadable::WrongType { member, expected: "text" }),
+            })
+            .collect()
     }
 
     /// Takes a member that is lower-case hex of at most `bytes_max` bytes.
@@ -161,6 +222,13 @@ impl Object {
             Some(name) => Err(Unreadable::UnknownMember { member: join(&self.path, &name) }),
             None => Ok(()),
         }
+    }
+}
+
+fn from_base64(member: String, text: &str, bytes_max: usize) -> Result<Vec<u8>, Unreadable> {
+    match encoding::from_base64(text) {
+        Ok(bytes) => within(member, bytes, bytes_max),
+        Err(_) => Err(Unreadable::NotBase64 { member }),
     }
 }
 

@@ -12,10 +12,12 @@ use sha2::{Digest, Sha256};
 use subrosa_protocol::{B256, Timestamp};
 
 use crate::chain::certificates;
-use crate::evidence::{IntelCollateral, TdxEvidence};
+use crate::check::CheckName;
+use crate::evidence::{EventLog, IntelCollateral, TdxEvidence};
 use crate::policy::{Allowed, IntelPolicy, IntelTcbStatus, Machines, Policy};
 use crate::quote::{TdxQuote, tdx_measurement};
-use crate::report::{CheckName, Checks};
+use crate::quoted::Quoted;
+use crate::report::Checks;
 
 /// Bits 0 to 7: any of them puts the guest under a debugger or profiler.
 const ATTRIBUTES_UNDER_DEBUG: u64 = 0xff;
@@ -23,16 +25,6 @@ const ATTRIBUTES_UNDER_DEBUG: u64 = 0xff;
 const ATTRIBUTE_SEPT_VE_DISABLE: u64 = 1 << 28;
 /// Bit 29: the guest may be moved to another platform.
 const ATTRIBUTE_MIGRATABLE: u64 = 1 << 29;
-
-/// What a quote says once its signature is known to be good.
-pub(crate) struct Quoted {
-    /// The bytes that the guest had signed.
-    pub(crate) report_data: [u8; 64],
-    /// What booted.
-    pub(crate) measurement: B256,
-    /// When the collateral ends.
-    pub(crate) expires: Timestamp,
-}
 
 /// Appraises a quote; nothing where its signature is not known to be good.
 pub(crate) fn appraise(
@@ -70,6 +62,7 @@ pub(crate) fn appraise(
         check_tcb(claims, &policy.intel, now, checks);
         check_machine(&claims.platform.pck, &policy.machines, checks);
     }
+    check_boot(&evidence.event_log, checks);
     let measurement = tdx_measurement(&quote.mrtd(), &quote.rtmrs());
     let released = policy.releases.measurements.contains(&measurement);
     checks.record(
@@ -311,6 +304,19 @@ fn check_attributes(
             Some(fault) => Err(format!("{seen}: {fault}")),
         },
     );
+}
+
+fn check_boot(event_log: &EventLog, checks: &mut Checks) {
+    match event_log {
+        EventLog::None => {
+            checks.waive(CheckName::EventLogIntegrity, "no event log: the registers stand alone");
+            checks.waive(CheckName::ComposeBinding, "no compose file");
+        }
+        EventLog::Ccel { .. } | EventLog::Dstack { .. } => {
+            checks.fail(CheckName::EventLogIntegrity, "event logs are not read");
+        }
+    }
+    checks.waive(CheckName::TeeBootConfig, "not demanded");
 }
 
 fn check_tcb(claims: &QuoteClaims, policy: &IntelPolicy, now: Timestamp, checks: &mut Checks) {

@@ -3,12 +3,14 @@
 use subrosa_protocol::{Keyset, Timestamp};
 
 use crate::attested::{Attested, Claims, Rechecked};
+use crate::check::CheckName;
 use crate::evidence::{CpuEvidence, Evidence};
+use crate::kind::Kind;
 use crate::nonce::{self, Freshness};
-use crate::policy::{Gpu, Policy};
-use crate::report::{CheckName, Checks, Refusal};
-use crate::tdx;
-use crate::workload;
+use crate::policy::Policy;
+use crate::quoted::Quoted;
+use crate::report::{Checks, Refusal};
+use crate::{devices, sgx, snp, tdx, workload};
 
 /// Appraises fresh evidence.
 ///
@@ -24,7 +26,7 @@ pub fn verify(
     freshness: &Freshness,
     now: Timestamp,
 ) -> Result<Attested, Refusal> {
-    let mut checks = Checks::new();
+    let mut checks = Checks::new(Kind::Evidence(evidence.cpu().cpu()));
     let fresh_until = nonce::check(evidence.nonce(), freshness, &policy.nonce, now, &mut checks);
     let (claims, hardware_until) = appraise(evidence, policy, now, checks)?;
     let fresh_until = fresh_until.expect("a block that is not recent was refused");
@@ -40,7 +42,7 @@ pub fn verify(
 /// # Errors
 /// [`Refusal`], with the report of every check that was made.
 pub fn recheck(evidence: &Evidence, policy: &Policy, at: Timestamp) -> Result<Rechecked, Refusal> {
-    let mut checks = Checks::new();
+    let mut checks = Checks::new(Kind::Evidence(evidence.cpu().cpu()));
     let block =
         format!("block {} of chain {}", evidence.nonce().block_number, evidence.nonce().chain_id);
     checks.waive(CheckName::NonceMatch, "not asked: kept evidence");
@@ -56,9 +58,8 @@ fn appraise(
     now: Timestamp,
     mut checks: Checks,
 ) -> Result<(Claims, Timestamp), Refusal> {
-    let CpuEvidence::Tdx(tdx) = evidence.cpu();
     let quoted = match policy.check() {
-        Ok(()) => tdx::appraise(tdx, policy, now, &mut checks),
+        Ok(()) => appraise_cpu(evidence.cpu(), policy, now, &mut checks),
         // A policy made by hand can contradict itself; it accepts nothing.
         Err(error) => {
             checks.fail(CheckName::TeeCertChain, error.to_string());
@@ -70,13 +71,13 @@ fn appraise(
     let mut stated = None;
     if bound {
         keyset = check_keyset(evidence.keyset(), now, &mut checks);
-        check_devices(evidence.devices(), policy, &mut checks);
+        devices::check(evidence, policy, now, &mut checks);
     }
     // What an image says of itself counts only where the image is a released one.
     if bound && checks.has_passed(CheckName::TeeMeasurement) {
         stated = workload::check(evidence.workload(), policy, &mut checks);
     }
-    let report = checks.finish(policy.is_simulated(), now)?;
+    let report = checks.finish(policy, now)?;
 
     let quoted = quoted.expect("without a good quote the evidence was refused");
     let keyset = keyset.expect("without a good keyset the evidence was refused");
@@ -93,8 +94,22 @@ fn appraise(
     Ok((claims, hardware_until))
 }
 
+/// What the processor's evidence says; nothing where its signature is not known to be good.
+fn appraise_cpu(
+    cpu: &CpuEvidence,
+    policy: &Policy,
+    now: Timestamp,
+    checks: &mut Checks,
+) -> Option<Quoted> {
+    match cpu {
+        CpuEvidence::Sgx(sgx) => sgx::appraise(sgx, policy, now, checks),
+        CpuEvidence::Snp(snp) => snp::appraise(snp, policy, now, checks),
+        CpuEvidence::Tdx(tdx) => tdx::appraise(tdx, policy, now, checks),
+    }
+}
+
 /// Whether the quote was made for exactly these parts.
-fn check_binding(evidence: &Evidence, quoted: &tdx::Quoted, checks: &mut Checks) -> bool {
+fn check_binding(evidence: &Evidence, quoted: &Quoted, checks: &mut Checks) -> bool {
     let expected = evidence.report_data();
     let result = match quoted.report_data == expected {
         true => Ok(format!("report data {}", hex::encode(&expected[..32]))),
@@ -122,15 +137,5 @@ fn check_keyset(bytes: &[u8], now: Timestamp, checks: &mut Checks) -> Option<Key
             checks.fail(CheckName::SigningKeyPresent, error.to_string());
             None
         }
-    }
-}
-
-/// No device evidence is understood yet, so what comes is refused rather than waved through.
-fn check_devices(devices: &[u8], policy: &Policy, checks: &mut Checks) {
-    let name = CheckName::NvidiaPayloadPresent;
-    match (devices.is_empty(), policy.gpu) {
-        (true, Gpu::Optional) => checks.waive(name, "no device, none demanded"),
-        (true, Gpu::Required) => checks.fail(name, "policy demands a GPU, the evidence has none"),
-        (false, _) => checks.fail(name, "the evidence has devices that this verifier cannot check"),
     }
 }

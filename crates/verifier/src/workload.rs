@@ -4,8 +4,9 @@
 use subrosa_protocol::Workload;
 use subrosa_protocol::workload::BackendKind;
 
+use crate::check::CheckName;
 use crate::policy::Policy;
-use crate::report::{CheckName, Checks};
+use crate::report::Checks;
 
 /// Checks the workload that a released image states of itself.
 pub(crate) fn check(bytes: &[u8], policy: &Policy, checks: &mut Checks) -> Option<Workload> {
@@ -76,6 +77,7 @@ mod tests {
     use subrosa_protocol::workload::{Backend, Exit, WorkloadModel};
 
     use super::*;
+    use crate::kind::{Cpu, Kind};
     use crate::policy::Releases;
     use crate::report::Outcome;
 
@@ -101,9 +103,9 @@ mod tests {
 
     /// What the rules make of a workload on a network that is not simulated.
     fn outcome(workload: &Workload, name: CheckName) -> Outcome {
-        let mut checks = Checks::new();
+        let mut checks = Checks::new(Kind::Evidence(Cpu::Tdx));
         check(&workload.to_bytes(), &strict(), &mut checks);
-        let refusal = checks.finish(false, Timestamp(0)).unwrap_err();
+        let refusal = checks.finish(&strict(), Timestamp(0)).unwrap_err();
         refusal.report().outcome(name)
     }
 

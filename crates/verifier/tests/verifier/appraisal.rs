@@ -4,7 +4,7 @@ use subrosa_attester::{Fault, Simulator};
 use subrosa_protocol::{B256, Duration, Keyset, SecretKey, Timestamp};
 use subrosa_verifier::CheckName::*;
 use subrosa_verifier::{
-    Allowed, CpuEvidence, Evidence, Gpu, IntelTcbStatus, Machines, Outcome, Policy, Root, Roots,
+    Allowed, CpuEvidence, Gpu, IntelTcbStatus, Machines, Outcome, Policy, Root, Roots,
     Trust, Verdict, recheck, tdx_measurement, verify,
 };
 
@@ -151,7 +151,7 @@ fn a_key_beside_an_unrelated_quote_is_refused() {
     let thief = SecretKey::from_bytes(&[0x66; 32]).unwrap();
     let keyset = Keyset { signer: thief.address(), not_after: Timestamp(NOW.0 + 90_000) };
     let (nonce, cpu) = (*evidence.nonce(), evidence.cpu().clone());
-    let spliced = Evidence::compose(nonce, &keyset.to_bytes(), b"", &world.workload, cpu);
+    let spliced = compose(nonce, &keyset.to_bytes(), b"", &world.workload, cpu);
     let refusal = world.check(&spliced).unwrap_err();
     assert_failed(&refusal, TeeReportdataBinding);
     let unbound = [SigningKeyPresent, NvidiaPayloadPresent, WorkloadStructure];
@@ -165,10 +165,10 @@ fn a_workload_or_device_beside_an_unrelated_quote_is_refused() {
     let (nonce, cpu) = (*evidence.nonce(), evidence.cpu().clone());
     let mut other = workload();
     other.models.clear();
-    let spliced = Evidence::compose(nonce, &world.keyset, b"", &other.to_bytes(), cpu.clone());
+    let spliced = compose(nonce, &world.keyset, b"", &other.to_bytes(), cpu.clone());
     assert_failed(&world.check(&spliced).unwrap_err(), TeeReportdataBinding);
 
-    let spliced = Evidence::compose(nonce, &world.keyset, b"gpu", &world.workload, cpu);
+    let spliced = compose(nonce, &world.keyset, b"gpu", &world.workload, cpu);
     assert_failed(&world.check(&spliced).unwrap_err(), TeeReportdataBinding);
 }
 
@@ -177,11 +177,10 @@ fn a_quote_with_another_pods_collateral_is_refused() {
     let world = World::new();
     let evidence = world.evidence();
     let other = World::faulty(Fault::OtherRoot).evidence();
-    let (CpuEvidence::Tdx(mut ours), CpuEvidence::Tdx(theirs)) =
-        (evidence.cpu().clone(), other.cpu().clone());
+    let (mut ours, theirs) = (tdx(&evidence), tdx(&other));
     ours.collateral = theirs.collateral;
     let cpu = CpuEvidence::Tdx(ours);
-    let spliced = Evidence::compose(*evidence.nonce(), &world.keyset, b"", &world.workload, cpu);
+    let spliced = compose(*evidence.nonce(), &world.keyset, b"", &world.workload, cpu);
     assert_failed(&world.check(&spliced).unwrap_err(), TeeCertChain);
 }
 
@@ -189,7 +188,7 @@ fn a_quote_with_another_pods_collateral_is_refused() {
 fn chains_must_be_whole_and_end_in_the_root() {
     let world = World::new();
     let evidence = world.evidence();
-    let CpuEvidence::Tdx(honest) = evidence.cpu().clone();
+    let honest = tdx(&evidence);
     let first = |chain: &str| {
         let end = "-----END CERTIFICATE-----\n";
         chain.split_inclusive(end).next().unwrap().to_owned()
@@ -207,7 +206,7 @@ fn chains_must_be_whole_and_end_in_the_root() {
         cpu.collateral = collateral;
         let nonce = *evidence.nonce();
         let cpu = CpuEvidence::Tdx(cpu);
-        let document = Evidence::compose(nonce, &world.keyset, b"", &world.workload, cpu);
+        let document = compose(nonce, &world.keyset, b"", &world.workload, cpu);
         let refusal = world.check(&document).unwrap_err();
         let name = refusal.failed().name;
         assert!([TeeCertChain, IntelPcsCollateral].contains(&name), "case {case}: {refusal}");
@@ -230,7 +229,7 @@ fn a_hand_made_policy_cannot_trust_the_simulator_on_hardware() {
     assert_failed(&world.refused(), TeeCertChain);
 
     let other = B256::repeat_byte(7);
-    world.policy.roots = Roots { intel: Root::Sha256(other) };
+    world.policy.roots = Roots::all(Root::Sha256(other));
     assert_failed(&world.refused(), TeeCertChain);
 }
 

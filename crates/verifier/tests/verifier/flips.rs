@@ -25,7 +25,7 @@ fn one_changed_byte_anywhere_in_the_document_is_refused() {
 fn a_changed_byte_around_the_certificates_is_refused() {
     let world = World::new();
     let evidence = world.evidence();
-    let CpuEvidence::Tdx(tdx) = evidence.cpu().clone();
+    let tdx = tdx(&evidence);
     let chain = tdx.collateral.pck_crl_issuer_chain.clone();
     let frame = chain.match_indices("-----").map(|(start, _)| start);
     let lines = chain.match_indices('\n').map(|(start, _)| start);
@@ -33,8 +33,7 @@ fn a_changed_byte_around_the_certificates_is_refused() {
         let mut tdx = tdx.clone();
         tdx.collateral.pck_crl_issuer_chain.replace_range(position..=position, " ");
         let cpu = CpuEvidence::Tdx(tdx);
-        let changed =
-            Evidence::compose(*evidence.nonce(), &world.keyset, b"", &world.workload, cpu);
+        let changed = compose(*evidence.nonce(), &world.keyset, b"", &world.workload, cpu);
         assert!(world.check(&changed).is_err(), "at {position}");
     }
 }
@@ -44,13 +43,12 @@ fn a_changed_byte_around_the_certificates_is_refused() {
 fn one_changed_bit_anywhere_in_the_quote_is_refused() {
     let world = World::new();
     let evidence = world.evidence();
-    let CpuEvidence::Tdx(honest) = evidence.cpu().clone();
+    let honest = tdx(&evidence);
     for position in (0..honest.quote.len()).step_by(23) {
         let mut tdx = honest.clone();
         tdx.quote[position] ^= 1 << (position % 8);
         let cpu = CpuEvidence::Tdx(tdx);
-        let changed =
-            Evidence::compose(*evidence.nonce(), &world.keyset, b"", &world.workload, cpu);
+        let changed = compose(*evidence.nonce(), &world.keyset, b"", &world.workload, cpu);
         assert!(world.check(&changed).is_err(), "at {position}");
     }
 }
@@ -59,13 +57,12 @@ fn one_changed_bit_anywhere_in_the_quote_is_refused() {
 fn a_quote_cut_anywhere_is_refused() {
     let world = World::new();
     let evidence = world.evidence();
-    let CpuEvidence::Tdx(honest) = evidence.cpu().clone();
+    let honest = tdx(&evidence);
     for length in (0..honest.quote.len()).step_by(101) {
         let mut tdx = honest.clone();
         tdx.quote.truncate(length);
         let cpu = CpuEvidence::Tdx(tdx);
-        let changed =
-            Evidence::compose(*evidence.nonce(), &world.keyset, b"", &world.workload, cpu);
+        let changed = compose(*evidence.nonce(), &world.keyset, b"", &world.workload, cpu);
         let refusal = world.check(&changed).unwrap_err();
         assert_failed(&refusal, subrosa_verifier::CheckName::TeeQuoteStructure);
     }

@@ -164,8 +164,7 @@ fn replayed_parts_of_a_nonce_do_not_fit_the_quote() {
     let mut later = World::new();
     later.nonce.block_number = 41;
     let (nonce, cpu) = (later.nonce, evidence.cpu().clone());
-    let replayed =
-        subrosa_verifier::Evidence::compose(nonce, &world.keyset, b"", &world.workload, cpu);
+    let replayed = crate::world::compose(nonce, &world.keyset, b"", &world.workload, cpu);
     let named = later.freshness.chain.as_mut().unwrap().named.as_mut().unwrap();
     named.number = 41;
     assert_failed(&later.check(&replayed).unwrap_err(), TeeReportdataBinding);

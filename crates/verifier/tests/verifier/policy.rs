@@ -17,7 +17,7 @@ fn presets_survive_being_written() {
     let mut policies =
         [Policy::strict(Releases::default()), Policy::simulated(Releases::default())];
     policies[1].machines = Machines::Listed(vec!["ab01".into()]);
-    policies[1].roots = Roots { intel: Root::Sha256(B256::repeat_byte(5)) };
+    policies[1].roots = Roots::all(Root::Sha256(B256::repeat_byte(5)));
     for policy in policies {
         assert_eq!(Policy::from_toml(&policy.to_toml()), Ok(policy));
     }
@@ -49,7 +49,7 @@ fn unknown_members_and_values_are_refused() {
         ("[intel]", "[intel]\nallow_debug = true"),
         ("[nonce]", "[nonce]\nskip = true"),
         ("[releases]", "[releases]\nany = true"),
-        ("[roots]", "[roots]\namd = \"vendor\""),
+        ("[roots]", "[roots]\narm = \"vendor\""),
         ("\"UpToDate\"", "\"Revoked\""),
         ("\"UpToDate\"", "\"uptodate\""),
         ("grace_s = 0", "grace_s = -1"),

@@ -11,11 +11,11 @@ use serde_json::Value;
 use subrosa_protocol::{B256, Duration, Keyset, Timestamp};
 use subrosa_verifier::CheckName::*;
 use subrosa_verifier::{
-    CheckName, CpuEvidence, Evidence, IntelCollateral, IntelTcbStatus, Nonce, Outcome, Policy,
-    Refusal, Releases, TdxEvidence, recheck, tdx_measurement,
+    CheckName, CpuEvidence, EventLog, Evidence, IntelCollateral, IntelTcbStatus, Nonce, Outcome,
+    Policy, Refusal, Releases, TdxEvidence, recheck, tdx_measurement,
 };
 
-use crate::world::{assert_failed, assert_outcomes};
+use crate::world::{assert_failed, assert_outcomes, compose};
 
 /// The samples of dcap-qvl.
 static SAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -53,7 +53,7 @@ impl Foreign {
     fn new(quote: Vec<u8>, collateral: IntelCollateral, at: u64) -> Foreign {
         let releases = Releases { measurements: vec![measurement(&quote)], models: vec![] };
         Foreign {
-            tdx: TdxEvidence { quote, collateral },
+            tdx: TdxEvidence { quote, collateral, event_log: EventLog::None },
             at: Timestamp(at),
             policy: Policy::strict(releases),
         }
@@ -82,7 +82,7 @@ impl Foreign {
         let nonce =
             Nonce { verifier: B256::ZERO, chain_id: 0, block_number: 0, block_hash: B256::ZERO };
         let cpu = CpuEvidence::Tdx(self.tdx.clone());
-        let document = Evidence::compose(nonce, &keyset.to_bytes(), b"", b"{}", cpu);
+        let document = compose(nonce, &keyset.to_bytes(), b"", b"{}", cpu);
         let evidence = Evidence::parse(document.as_bytes()).unwrap();
         recheck(&evidence, &self.policy, self.at).unwrap_err()
     }

@@ -5,8 +5,8 @@ use subrosa_protocol::manifest::{Layer, ModelManifest};
 use subrosa_protocol::workload::{Backend, BackendKind, WorkloadModel};
 use subrosa_protocol::{Address, B256, Domain, Keyset, SecretKey, Timestamp, Workload};
 use subrosa_verifier::{
-    Attested, Block, ChainView, CheckName, Evidence, Freshness, Nonce, Outcome, Policy, Refusal,
-    Releases, verify,
+    Attested, Block, ChainView, CheckName, CpuEvidence, DeviceCollateral, Evidence, Freshness,
+    Nonce, Outcome, Parts, Policy, Refusal, Releases, TdxEvidence, verify,
 };
 
 pub const NOW: Timestamp = Timestamp(1_790_000_000);
@@ -76,6 +76,32 @@ impl World {
     /// The refusal of this world's evidence.
     pub fn refused(&self) -> Refusal {
         self.verdict().unwrap_err()
+    }
+}
+
+/// A document of these parts, without devices' collateral.
+pub fn compose(
+    nonce: Nonce,
+    keyset: &[u8],
+    devices: &[u8],
+    workload: &[u8],
+    cpu: CpuEvidence,
+) -> Evidence {
+    Evidence::compose(Parts {
+        nonce,
+        keyset: keyset.to_vec(),
+        devices: devices.to_vec(),
+        workload: workload.to_vec(),
+        cpu,
+        device_collateral: DeviceCollateral::default(),
+    })
+}
+
+/// The TDX quote of evidence that has one.
+pub fn tdx(evidence: &Evidence) -> TdxEvidence {
+    match evidence.cpu() {
+        CpuEvidence::Tdx(tdx) => tdx.clone(),
+        other => panic!("not TDX: {:?}", other.cpu()),
     }
 }
 

@@ -1,0 +1,140 @@
+//! What devices say: the bytes that a quote binds as `devices` (spec/evidence.md section 1).
+
+use serde_json::json;
+use subrosa_protocol::encoding::to_base64;
+
+use subrosa_protocol::Timestamp;
+
+use crate::Unreadable;
+use crate::check::CheckName;
+use crate::evidence::Evidence;
+use crate::policy::{Gpu, Policy};
+use crate::report::Checks;
+use crate::strict::Object;
+
+/// Eight GPUs and four switches, and as many again.
+pub const DEVICES_MAX: usize = 24;
+
+/// A GPU's report has 4 kB.
+const REPORT_BYTES_MAX: usize = 16 * 1024;
+
+/// Five certificates in PEM have 5 kB.
+const CHAIN_BYTES_MAX: usize = 16 * 1024;
+
+/// The checks of devices, which have nothing to look at where there is none.
+const CHECKS: [CheckName; 13] = [
+    CheckName::NvidiaPayloadPresent,
+    CheckName::NvidiaNonce,
+    CheckName::NvidiaSignature,
+    CheckName::NvidiaCertChain,
+    CheckName::NvidiaFirmwareId,
+    CheckName::NvidiaRevocation,
+    CheckName::NvidiaRimChain,
+    CheckName::NvidiaRimDigest,
+    CheckName::NvidiaRimSignature,
+    CheckName::NvidiaMeasurements,
+    CheckName::NvidiaDistinctDevices,
+    CheckName::NvswitchBinding,
+    CheckName::CpuGpuChain,
+];
+
+/// Appraises the devices that the quote was found to bind.
+pub(crate) fn check(evidence: &Evidence, policy: &Policy, _now: Timestamp, checks: &mut Checks) {
+    let present = CheckName::NvidiaPayloadPresent;
+    match (evidence.devices().is_empty(), policy.gpu) {
+        (true, Gpu::Required) => checks.fail(present, "policy demands a GPU, there is none"),
+        (true, Gpu::Optional) => {
+            for name in CHECKS {
+                checks.waive(name, "no device, none demanded");
+            }
+        }
+        (false, _) => checks.fail(present, "the evidence has devices that cannot be checked"),
+    }
+}
+
+/// The devices of one node, each with a report over the same nonce.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Devices(pub Vec<Device>);
+
+/// A device's report and certificates, as the device gave them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Which kind of device it is.
+    pub architecture: Architecture,
+    /// SPDM request and response, ending with the signature.
+    pub report: Vec<u8>,
+    /// PEM: its certificate first, the root last.
+    pub chain: String,
+}
+
+/// Which kind of device a report is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Architecture {
+    /// A Blackwell GPU.
+    Blackwell,
+    /// A Hopper GPU.
+    Hopper,
+    /// A third-generation NVSwitch.
+    Ls10,
+}
+
+impl Architecture {
+    /// All kinds.
+    pub const ALL: [Architecture; 3] =
+        [Architecture::Blackwell, Architecture::Hopper, Architecture::Ls10];
+
+    /// The name as documents write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Architecture::Blackwell => "blackwell",
+            Architecture::Hopper => "hopper",
+            Architecture::Ls10 => "ls10",
+        }
+    }
+}
+
+impl Devices {
+    /// The bytes that a quote binds: none where there is no device, else compact JSON.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        let device = |device: &Device| {
+            json!({
+                "architecture": device.architecture.as_str(),
+                "report": to_base64(&device.report),
+                "chain": device.chain,
+            })
+        };
+        let devices: Vec<_> = self.0.iter().map(device).collect();
+        json!({ "devices": devices }).to_string().into_bytes()
+    }
+
+    /// Reads those bytes; each set of devices has one spelling.
+    ///
+    /// # Errors
+    /// [`Unreadable`], which says which member is wrong and how.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Devices, Unreadable> {
+        if bytes.is_empty() {
+            return Ok(Devices::default());
+        }
+        let mut object = Object::parse(bytes)?;
+        let mut devices = Vec::new();
+        for mut entry in object.objects("devices", DEVICES_MAX)? {
+            let name = entry.text("architecture")?;
+            let known = Architecture::ALL.into_iter().find(|known| known.as_str() == name);
+            devices.push(Device {
+                architecture: known.ok_or(Unreadable::UnknownDevice)?,
+                report: entry.base64("report", REPORT_BYTES_MAX)?,
+                chain: entry.text_within("chain", CHAIN_BYTES_MAX)?,
+            });
+            entry.finish()?;
+        }
+        object.finish()?;
+        let devices = Devices(devices);
+        match devices.to_bytes() == bytes {
+            true => Ok(devices),
+            false => Err(Unreadable::NotCanonical { member: "devices".into() }),
+        }
+    }
+}

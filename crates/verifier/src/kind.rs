@@ -1,0 +1,54 @@
+//! What a report is about: the kind of document, and the processor behind it.
+
+use serde::{Serialize, Serializer};
+
+/// Which processor attests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cpu {
+    /// Intel SGX.
+    Sgx,
+    /// AMD SEV-SNP.
+    Snp,
+    /// Intel TDX.
+    Tdx,
+}
+
+/// What kind of document was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Our own evidence document.
+    Evidence(Cpu),
+    /// A quote or report as the hardware gave it, without anything around it.
+    Quote(Cpu),
+    /// The document of a vllm-proxy (reference form of NEAR AI, Phala and others), on TDX.
+    VllmProxy,
+}
+
+impl Kind {
+    /// The processor behind it.
+    pub fn cpu(self) -> Cpu {
+        match self {
+            Kind::Evidence(cpu) | Kind::Quote(cpu) => cpu,
+            Kind::VllmProxy => Cpu::Tdx,
+        }
+    }
+
+    /// The name as reports and policies write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Evidence(Cpu::Sgx) => "sgx_evidence",
+            Kind::Evidence(Cpu::Snp) => "snp_evidence",
+            Kind::Evidence(Cpu::Tdx) => "tdx_evidence",
+            Kind::Quote(Cpu::Sgx) => "sgx_quote",
+            Kind::Quote(Cpu::Snp) => "snp_report",
+            Kind::Quote(Cpu::Tdx) => "tdx_quote",
+            Kind::VllmProxy => "vllm_proxy",
+        }
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}

@@ -1,0 +1,86 @@
+//! Which checks may be absent, because a kind of document cannot carry them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::check::CheckName;
+use crate::kind::{Cpu, Kind};
+
+/// For each kind of foreign document, the checks that may be absent.
+///
+/// Our own documents carry everything: nothing may be absent from them, and so nothing but a whole
+/// document of ours makes an [`Attested`](crate::Attested).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Absent {
+    /// From a bare SGX quote.
+    pub sgx_quote: Vec<CheckName>,
+    /// From a bare SEV-SNP report.
+    pub snp_report: Vec<CheckName>,
+    /// From a bare TDX quote.
+    pub tdx_quote: Vec<CheckName>,
+    /// From the document of a vllm-proxy.
+    pub vllm_proxy: Vec<CheckName>,
+}
+
+/// What a bare quote cannot say: who asked, what was released, and whatever stands beside a quote.
+const BEYOND_A_QUOTE: [CheckName; 22] = [
+    CheckName::NonceMatch,
+    CheckName::BlockRecent,
+    CheckName::TeeMeasurement,
+    CheckName::TeeReportdataBinding,
+    CheckName::SigningKeyPresent,
+    CheckName::NvidiaPayloadPresent,
+    CheckName::NvidiaNonce,
+    CheckName::NvidiaSignature,
+    CheckName::NvidiaCertChain,
+    CheckName::NvidiaFirmwareId,
+    CheckName::NvidiaRevocation,
+    CheckName::NvidiaRimChain,
+    CheckName::NvidiaRimDigest,
+    CheckName::NvidiaRimSignature,
+    CheckName::NvidiaMeasurements,
+    CheckName::NvidiaDistinctDevices,
+    CheckName::NvswitchBinding,
+    CheckName::CpuGpuChain,
+    CheckName::WorkloadStructure,
+    CheckName::BackendInImage,
+    CheckName::PlaintextExits,
+    CheckName::MeasuredModelWeights,
+];
+
+/// What a vllm-proxy's document cannot say: it binds neither block nor devices nor workload.
+const BEYOND_A_VLLM_PROXY: [CheckName; 8] = [
+    CheckName::BlockRecent,
+    CheckName::TeeMeasurement,
+    CheckName::TlsKeyBinding,
+    CheckName::CpuGpuChain,
+    CheckName::WorkloadStructure,
+    CheckName::BackendInImage,
+    CheckName::PlaintextExits,
+    CheckName::MeasuredModelWeights,
+];
+
+impl Absent {
+    /// What each kind of document has no place for.
+    pub fn strict() -> Absent {
+        let tdx = [CheckName::EventLogIntegrity, CheckName::ComposeBinding];
+        Absent {
+            sgx_quote: BEYOND_A_QUOTE.into(),
+            snp_report: BEYOND_A_QUOTE.into(),
+            tdx_quote: BEYOND_A_QUOTE.into_iter().chain(tdx).collect(),
+            vllm_proxy: BEYOND_A_VLLM_PROXY.into(),
+        }
+    }
+
+    /// Whether a check may be absent from a kind of document.
+    pub(crate) fn allows(&self, kind: Kind, name: CheckName) -> bool {
+        let names = match kind {
+            Kind::Evidence(_) => return false,
+            Kind::Quote(Cpu::Sgx) => &self.sgx_quote,
+            Kind::Quote(Cpu::Snp) => &self.snp_report,
+            Kind::Quote(Cpu::Tdx) => &self.tdx_quote,
+            Kind::VllmProxy => &self.vllm_proxy,
+        };
+        names.contains(&name)
+    }
+}
