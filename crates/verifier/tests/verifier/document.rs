@@ -76,7 +76,7 @@ fn the_digest_is_of_the_bytes_that_came_and_not_of_a_second_writing() {
 fn every_member_is_demanded() {
     let json: Value = serde_json::from_str(&document()).unwrap();
     let all = paths(&json, "");
-    assert_eq!(all.len(), 6 + 4 + 3 + 9);
+    assert_eq!(all.len(), 7 + 4 + 4 + 9 + 1 + 3);
     for path in all {
         let mut json = json.clone();
         let names: Vec<&str> = path.split('.').collect();
@@ -92,12 +92,21 @@ fn every_member_is_demanded() {
 fn no_member_stands_twice() {
     let json: Value = serde_json::from_str(&document()).unwrap();
     for path in paths(&json, "") {
-        let name = format!("\"{}\":", path.rsplit('.').next().unwrap());
-        let doubled = format!("{name}{},{name}", member(&json, &path));
-        let error = with(&name, &doubled).unwrap_err();
+        let (above, name) = path.rsplit_once('.').unwrap_or(("", &path));
+        let value = member(&json, &path).to_string();
+        // A value that stands nowhere else marks the place.
+        let mut marked = json.clone();
+        let names = above.split('.').filter(|name| !name.is_empty());
+        names.fold(&mut marked, |value, name| &mut value[name])[name] = MARK.into();
+        let doubled = format!("\"{name}\":{value},\"{name}\":{value}");
+        let text = marked.to_string().replacen(&format!("\"{name}\":{MARK}"), &doubled, 1);
+        let error = parse(&text).unwrap_err();
         assert_eq!(error, Unreadable::DuplicateMember { member: path.clone() }, "{path}");
     }
 }
+
+/// A number that no document holds.
+const MARK: u64 = 9_876_543_210;
 
 fn member<'a>(json: &'a Value, path: &str) -> &'a Value {
     path.split('.').fold(json, |value, name| &value[name])
@@ -180,7 +189,7 @@ fn a_value_of_another_type_is_refused() {
 
 #[test]
 fn values_that_no_document_has_are_not_read() {
-    for wrong in ["null", "true", "[]", "-1", "1.0", "1e3", "-0", "18446744073709551616", "01"] {
+    for wrong in ["null", "true", "-1", "1.0", "1e3", "-0", "18446744073709551616", "01"] {
         let error = with("\"version\":1", &format!("\"version\":{wrong}")).unwrap_err();
         assert!(matches!(error, Unreadable::NotJson { .. }), "{wrong}: {error}");
     }
@@ -192,9 +201,37 @@ fn another_version_or_processor_is_refused() {
         let error = with_member(&["version"], |member| *member = version.into()).unwrap_err();
         assert_eq!(error, Unreadable::UnknownVersion { got: version });
     }
-    for kind in ["", "TDX", "sgx", "simulated"] {
+    for kind in ["", "TDX", "sev", "simulated"] {
         let error = with_member(&["cpu", "kind"], |member| *member = kind.into()).unwrap_err();
         assert_eq!(error, Unreadable::UnknownCpu, "{kind:?}");
+    }
+}
+
+#[test]
+fn another_event_log_is_refused() {
+    for kind in ["", "CCEL", "tpm"] {
+        let change = |member: &mut Value| *member = kind.into();
+        let error = with_member(&["cpu", "event_log", "kind"], change).unwrap_err();
+        assert_eq!(error, Unreadable::UnknownEventLog, "{kind:?}");
+    }
+}
+
+#[test]
+fn lists_hold_only_so_many_and_only_text() {
+    for (list, max) in [("rims", 16), ("ocsp", 80), ("crls", 16)] {
+        let path = ["device_collateral", list];
+        let long = vec![Value::from(""); max + 1];
+        let error = with_member(&path, |member| *member = long.into()).unwrap_err();
+        let member = path.join(".");
+        assert_eq!(error, Unreadable::ListTooLong { member: member.clone(), got: max + 1, max });
+
+        let error = with_member(&path, |member| *member = vec![1].into()).unwrap_err();
+        let entry = format!("{member}.0");
+        assert_eq!(error, Unreadable::WrongType { member: entry, expected: "text" });
+        let error = with_member(&path, |member| *member = vec!["AA"].into()).unwrap_err();
+        assert_eq!(error, Unreadable::NotBase64 { member: format!("{member}.0") });
+        let error = with_member(&path, |member| *member = "".into()).unwrap_err();
+        assert_eq!(error, Unreadable::WrongType { member, expected: "a list" });
     }
 }
 

@@ -25,17 +25,26 @@ fn presets_survive_being_written() {
 
 #[test]
 fn a_missing_member_is_an_error_and_not_a_default() {
-    let members: Vec<&str> = EXAMPLE.lines().filter(|line| line.contains(" = ")).collect();
-    assert_eq!(members.len(), 17);
-    for member in members {
-        let error = Policy::from_toml(&EXAMPLE.replace(member, "")).unwrap_err();
-        let name = member.split(' ').next().unwrap();
-        match error {
-            PolicyError::Malformed { reason } => {
-                assert!(reason.contains(&format!("missing field `{name}`")), "{name}: {reason}");
-            }
-            error => panic!("{name}: {error}"),
+    let example: toml::Table = EXAMPLE.parse().unwrap();
+    for (section, value) in &example {
+        let mut without = example.clone();
+        without.remove(section);
+        assert_missing(&without, section);
+        for member in value.as_table().into_iter().flat_map(toml::Table::keys) {
+            let mut without = example.clone();
+            without[section].as_table_mut().unwrap().remove(member);
+            assert_missing(&without, member);
         }
+    }
+}
+
+#[track_caller]
+fn assert_missing(policy: &toml::Table, name: &str) {
+    match Policy::from_toml(&policy.to_string()).unwrap_err() {
+        PolicyError::Malformed { reason } => {
+            assert!(reason.contains(&format!("missing field `{name}`")), "{name}: {reason}");
+        }
+        error => panic!("{name}: {error}"),
     }
 }
 
