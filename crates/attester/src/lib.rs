@@ -18,10 +18,6 @@
 //!
 //! The types to know: [`Attester`] and [`Simulator`]; tests of verifiers also want [`Fault`].
 
-mod collateral;
-mod key;
-mod pki;
-mod quote;
 mod simulator;
 
 use subrosa_protocol::Timestamp;

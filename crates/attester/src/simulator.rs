@@ -3,6 +3,8 @@
 //! Every key in it follows from a public name, so anybody can make its evidence. That is why
 //! verifiers accept its root on simulated networks alone.
 
+pub(crate) mod intel;
+
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -13,10 +15,10 @@ use subrosa_verifier::{
     report_data, tdx_measurement,
 };
 
+use self::intel::collateral::{self, DAY_S, LIFE_S};
+use self::intel::pki::Pki;
+use self::intel::quote::{DEBUG, MIGRATABLE, QuotingEnclave, SEPT_VE_DISABLE, TdReport};
 use crate::AttestError;
-use crate::collateral::{self, DAY_S, LIFE_S};
-use crate::pki::Pki;
-use crate::quote::{DEBUG, MIGRATABLE, QuotingEnclave, SEPT_VE_DISABLE, TdReport};
 
 const ROOT_NAME: &str = "Subrosa SIMULATED root, proves nothing";
 const OTHER_ROOT_NAME: &str = "Subrosa SIMULATED root that nobody trusts";

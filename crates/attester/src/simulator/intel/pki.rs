@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use yasna::models::ObjectIdentifier;
 use yasna::{DERWriter, DERWriterSeq};
 
-use crate::key::Key;
+use super::key::Key;
 
 /// Intel's extension with the platform's identity and security versions.
 const SGX_EXTENSION: [u64; 7] = [1, 2, 840, 113741, 1, 13, 1];

@@ -7,8 +7,8 @@ use subrosa_verifier::IntelCollateral;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::pki::{COMPONENT_SVN, FMSPC, PCE_ID, PCE_SVN, Pki};
-use crate::quote::{QE_ISV_SVN, QE_PRODUCT_ID};
+use super::pki::{COMPONENT_SVN, FMSPC, PCE_ID, PCE_SVN, Pki};
+use super::quote::{QE_ISV_SVN, QE_PRODUCT_ID};
 use crate::{AttestError, Fault};
 
 /// Intel's collateral lives for 30 days too.

@@ -2,9 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::collateral::qe_signer;
-use crate::key::Key;
-use crate::pki::Pki;
+use super::collateral::qe_signer;
+use super::key::Key;
+use super::pki::Pki;
 
 pub(crate) const QE_PRODUCT_ID: u16 = 2;
 pub(crate) const QE_ISV_SVN: u16 = 4;
