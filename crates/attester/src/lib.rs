@@ -1,55 +1,91 @@
 //! Where a pod's evidence comes from. Every source gives the same document, which
-//! `subrosa-verifier` checks; here stand the simulator, and later the vendors' hardware, one file
-//! each.
+//! `subrosa-verifier` checks; here stand the simulator and the vendors' hardware, one file each.
 //!
 //! ```
 //! use subrosa_attester::{Attester, Simulator};
 //! use subrosa_protocol::{B256, Timestamp};
 //! use subrosa_verifier::Nonce;
 //!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), subrosa_attester::AttestError> {
 //! let attester = Attester::Simulator(Simulator::new("pod 0.1"));
 //! let (verifier, block_hash) = (B256::repeat_byte(9), B256::ZERO);
 //! let nonce = Nonce { verifier, chain_id: 0, block_number: 0, block_hash };
 //! let now = Timestamp(1_790_000_000);
-//! let evidence = attester.evidence(&nonce, b"keyset", b"", b"workload", now)?;
+//! let evidence = attester.evidence(&nonce, b"keyset", b"workload", now).await?;
 //! assert_eq!(evidence.nonce(), &nonce);
-//! # Ok::<(), subrosa_attester::AttestError>(())
+//! # Ok(())
+//! # }
 //! ```
 //!
-//! The types to know: [`Attester`] and [`Simulator`]; tests of verifiers also want [`Fault`].
+//! The types to know: [`Attester`], [`Simulator`] and [`SimulatedKind`]; tests of verifiers also
+//! want [`Fault`].
 
 mod simulator;
 
 use subrosa_protocol::Timestamp;
-use subrosa_verifier::{Evidence, Nonce};
+use subrosa_verifier::{CpuEvidence, DeviceCollateral, Devices, Evidence, Nonce};
 
-pub use simulator::{Fault, Simulator};
+pub use simulator::{
+    Fault, SimulatedCpu, SimulatedGpus, SimulatedKind, Simulator, UnknownSimulatedKind,
+};
 
 /// A source of evidence.
 #[derive(Debug)]
 pub enum Attester {
-    /// Quotes of the real format under a root that everybody can make: they prove nothing.
+    /// Evidence of the real formats under roots that everybody can make: it proves nothing.
     Simulator(Simulator),
 }
 
 impl Attester {
-    /// Evidence for exactly these parts, with all collateral inside.
+    /// Evidence for exactly these parts, with all collateral inside. The devices are asked with the
+    /// same nonce.
     ///
-    /// It takes some milliseconds of computing; a pod keeps what it got.
+    /// It takes some milliseconds of computing, off the caller's thread; a pod keeps what it got.
     ///
     /// # Errors
     /// [`AttestError`].
-    pub fn evidence(
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub async fn evidence(
         &self,
         nonce: &Nonce,
         keyset: &[u8],
-        devices: &[u8],
         workload: &[u8],
         now: Timestamp,
     ) -> Result<Evidence, AttestError> {
         match self {
             Attester::Simulator(simulator) => {
-                simulator.evidence(nonce, keyset, devices, workload, now)
+                let (simulator, nonce) = (simulator.clone(), *nonce);
+                let (keyset, workload) = (keyset.to_vec(), workload.to_vec());
+                compute(move || simulator.evidence(&nonce, &keyset, &workload, now)).await
+            }
+        }
+    }
+
+    /// A quote over other bytes than our own document's, for documents of other people's form; with
+    /// the devices' evidence for `gpu_nonce`, where there is one.
+    ///
+    /// # Errors
+    /// [`AttestError`].
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    ///
+    /// # Security
+    /// Our own documents have zeros in the last 32 bytes of `report_data`. Never pass such bytes
+    /// here: what comes out could then stand in for the quote of a document that nobody made.
+    pub async fn second_quote(
+        &self,
+        report_data: [u8; 64],
+        gpu_nonce: Option<[u8; 32]>,
+        now: Timestamp,
+    ) -> Result<SecondQuote, AttestError> {
+        match self {
+            Attester::Simulator(simulator) => {
+                let simulator = simulator.clone();
+                compute(move || simulator.second_quote(report_data, gpu_nonce, now)).await
             }
         }
     }
@@ -62,6 +98,17 @@ impl Attester {
     }
 }
 
+/// A quote outside a document of ours.
+#[derive(Clone, Debug)]
+pub struct SecondQuote {
+    /// What the processor says, with its collateral and, where there is one, its event log.
+    pub cpu: CpuEvidence,
+    /// What the devices say to the nonce that was given for them.
+    pub devices: Devices,
+    /// What it takes to check the devices.
+    pub device_collateral: DeviceCollateral,
+}
+
 /// Why there is no evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttestError {
@@ -71,4 +118,9 @@ pub enum AttestError {
         /// The time.
         now: Timestamp,
     },
+}
+
+/// Runs what takes milliseconds where it holds nobody up.
+async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("making evidence does not panic")
 }

@@ -1,98 +1,83 @@
-//! A stand-in for TDX hardware: quotes and collateral of the real formats, under a root of its own.
+//! A stand-in for hardware: evidence and collateral of the vendors' real formats, under roots of
+//! its own.
 //!
 //! Every key in it follows from a public name, so anybody can make its evidence. That is why
-//! verifiers accept its root on simulated networks alone.
+//! verifiers accept its roots on simulated networks alone.
 
-pub(crate) mod intel;
+mod fault;
+mod intel;
+mod kind;
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
-use sha2::{Digest, Sha384};
-use subrosa_protocol::{B256, Duration, Timestamp};
+use subrosa_protocol::{B256, Timestamp};
 use subrosa_verifier::{
-    CpuEvidence, DeviceCollateral, EventLog, Evidence, IntelCollateral, Nonce, Parts, TdxEvidence,
-    report_data, tdx_measurement,
+    CpuEvidence, DeviceCollateral, Devices, Evidence, Nonce, Parts, report_data,
 };
 
-use self::intel::collateral::{self, DAY_S, LIFE_S};
-use self::intel::pki::Pki;
-use self::intel::quote::{DEBUG, MIGRATABLE, QuotingEnclave, SEPT_VE_DISABLE, TdReport};
-use crate::AttestError;
+use self::intel::Platform;
+use crate::{AttestError, SecondQuote};
 
-const ROOT_NAME: &str = "Subrosa SIMULATED root, proves nothing";
-const OTHER_ROOT_NAME: &str = "Subrosa SIMULATED root that nobody trusts";
+pub use fault::Fault;
+pub use kind::{SimulatedCpu, SimulatedGpus, SimulatedKind, UnknownSimulatedKind};
 
-/// Separates the measurements of simulated images from other hashes of labels.
-const IMAGE_TAG: &str = "subrosa/simulated-image/v1";
-
-/// Simulated TDX hardware that booted one image.
+/// Simulated hardware that booted one image. Clones are the same machine.
+#[derive(Clone)]
 pub struct Simulator {
-    image: [u8; 48],
+    kind: SimulatedKind,
     fault: Option<Fault>,
-    pki: Pki,
-    enclave: QuotingEnclave,
-    /// The collateral of one day, with the time from which it counts.
-    collateral: Mutex<Option<(Timestamp, IntelCollateral)>>,
-}
-
-/// What a simulator does wrong, for tests of those who must notice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fault {
-    /// Collateral that ended ten days ago.
-    CollateralExpired,
-    /// A guest that the host can debug.
-    Debug,
-    /// A guest that the host can move elsewhere.
-    Migratable,
-    /// Collateral of another kind of platform.
-    OtherPlatform,
-    /// A quote made for something else.
-    OtherReportData,
-    /// Everything under a root that nobody trusts.
-    OtherRoot,
-    /// A guest without SEPT_VE_DISABLE.
-    SeptVe,
-    /// A platform that lacks updates.
-    TcbOutOfDate,
-    /// A platform whose keys have leaked.
-    TcbRevoked,
-    /// A platform older than any that is judged.
-    TcbUnknown,
-    /// A quote with zeros behind its end.
-    TrailingBytes,
+    platform: Arc<Platform>,
 }
 
 impl Simulator {
-    /// Hardware that booted the image with this label.
+    /// Hardware of the usual kind that booted the image with this label.
     pub fn new(image_label: &str) -> Simulator {
-        Simulator::build(image_label, None)
+        Simulator::of(SimulatedKind::TDX, image_label)
     }
 
     /// The same, with a fault.
     pub fn faulty(image_label: &str, fault: Fault) -> Simulator {
-        Simulator::build(image_label, Some(fault))
+        Simulator::faulty_of(SimulatedKind::TDX, image_label, fault)
     }
 
-    fn build(image_label: &str, fault: Option<Fault>) -> Simulator {
-        let root = match fault {
-            Some(Fault::OtherRoot) => OTHER_ROOT_NAME,
-            _ => ROOT_NAME,
-        };
-        let pki = Pki::under(root);
-        let enclave = QuotingEnclave::on(&pki, root);
-        let collateral = Mutex::new(None);
-        Simulator { image: mrtd(image_label), fault, pki, enclave, collateral }
+    /// Hardware of a kind that booted the image with this label.
+    pub fn of(kind: SimulatedKind, image_label: &str) -> Simulator {
+        Simulator::build(kind, image_label, None)
     }
 
-    /// The measurement of the image with this label, as releases list it.
+    /// The same, with a fault.
+    ///
+    /// # Panics
+    /// Where the kind has nothing that the fault could be in: a test of it would show nothing.
+    pub fn faulty_of(kind: SimulatedKind, image_label: &str, fault: Fault) -> Simulator {
+        assert!(fault.applies_to(kind), "{kind} cannot have the fault {fault:?}");
+        Simulator::build(kind, image_label, Some(fault))
+    }
+
+    fn build(kind: SimulatedKind, image_label: &str, fault: Option<Fault>) -> Simulator {
+        let platform = Platform::new(kind.cpu.intel_form(), image_label, fault);
+        Simulator { kind, fault, platform: Arc::new(platform) }
+    }
+
+    /// Which hardware it stands in for.
+    pub fn kind(&self) -> SimulatedKind {
+        self.kind
+    }
+
+    /// The measurement of the image with this label on hardware of the usual kind.
     pub fn measurement(image_label: &str) -> B256 {
-        tdx_measurement(&mrtd(image_label), &[[0; 48]; 4])
+        Simulator::measurement_of(SimulatedKind::TDX, image_label)
     }
 
-    /// The root certificate of every simulator, DER.
+    /// The measurement of the image with this label on hardware of this kind, as releases list it.
+    pub fn measurement_of(kind: SimulatedKind, image_label: &str) -> B256 {
+        kind.cpu.intel_form().measurement(image_label)
+    }
+
+    /// The root certificate of every simulator's Intel, DER.
     pub fn root_der() -> Vec<u8> {
-        Pki::under(ROOT_NAME).root_der().to_vec()
+        intel::root_der()
     }
 
     /// Evidence for exactly these parts, with all collateral inside.
@@ -103,74 +88,77 @@ impl Simulator {
         &self,
         nonce: &Nonce,
         keyset: &[u8],
-        devices: &[u8],
         workload: &[u8],
         now: Timestamp,
     ) -> Result<Evidence, AttestError> {
-        let quote = self.quote(report_data(nonce, keyset, devices, workload));
-        let collateral = self.collateral(now)?;
-        let event_log = EventLog::None;
-        let cpu = CpuEvidence::Tdx(TdxEvidence { quote, collateral, event_log });
+        let (devices, device_collateral) = self.devices(nonce.digest(), now)?;
+        let devices = devices.to_bytes();
+        let cpu = self.cpu_evidence(report_data(nonce, keyset, &devices, workload), now)?;
         Ok(Evidence::compose(Parts {
             nonce: *nonce,
             keyset: keyset.to_vec(),
-            devices: devices.to_vec(),
+            devices,
             workload: workload.to_vec(),
             cpu,
-            device_collateral: DeviceCollateral::default(),
+            device_collateral,
         }))
     }
 
-    fn quote(&self, mut report_data: [u8; 64]) -> Vec<u8> {
-        let mut attributes = SEPT_VE_DISABLE;
-        match self.fault {
-            Some(Fault::Debug) => attributes |= DEBUG,
-            Some(Fault::Migratable) => attributes |= MIGRATABLE,
-            Some(Fault::SeptVe) => attributes = 0,
-            Some(Fault::OtherReportData) => report_data[0] ^= 1,
-            _ => {}
-        }
-        let mut quote = self.enclave.quote(&TdReport { attributes, mrtd: self.image, report_data });
-        if self.fault == Some(Fault::TrailingBytes) {
-            quote.extend([0; 70]);
-        }
-        quote
+    /// What the processor says of bytes of the caller's choice, with its collateral.
+    ///
+    /// # Errors
+    /// [`AttestError::Clock`].
+    pub fn cpu_evidence(
+        &self,
+        report_data: [u8; 64],
+        now: Timestamp,
+    ) -> Result<CpuEvidence, AttestError> {
+        self.platform.evidence(report_data, now)
     }
 
-    /// Collateral issued the day before, so that a verifier whose clock is behind accepts it too.
-    fn collateral(&self, now: Timestamp) -> Result<IntelCollateral, AttestError> {
-        let age = match self.fault {
-            Some(Fault::CollateralExpired) => LIFE_S + 10 * DAY_S,
-            _ => DAY_S,
+    /// See [`Attester::second_quote`](crate::Attester::second_quote).
+    ///
+    /// # Errors
+    /// [`AttestError::Clock`].
+    pub fn second_quote(
+        &self,
+        report_data: [u8; 64],
+        gpu_nonce: Option<[u8; 32]>,
+        now: Timestamp,
+    ) -> Result<SecondQuote, AttestError> {
+        let (devices, device_collateral) = match gpu_nonce {
+            Some(nonce) => self.devices(nonce, now)?,
+            None => Default::default(),
         };
-        let today = Timestamp(now.0 - now.0 % DAY_S);
-        let issued = today.before(Duration(age));
-        // A panic elsewhere leaves at worst an old entry, which its date tells.
-        let mut kept = self.collateral.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*kept {
-            Some((date, collateral)) if *date == issued => Ok(collateral.clone()),
-            _ => {
-                let collateral = collateral::issue(&self.pki, issued, self.fault)?;
-                *kept = Some((issued, collateral.clone()));
-                Ok(collateral)
-            }
+        let cpu = self.cpu_evidence(report_data, now)?;
+        Ok(SecondQuote { cpu, devices, device_collateral })
+    }
+
+    /// What the devices say to this nonce; nothing where there is none.
+    fn devices(
+        &self,
+        _nonce: [u8; 32],
+        _now: Timestamp,
+    ) -> Result<(Devices, DeviceCollateral), AttestError> {
+        match self.kind.gpus {
+            SimulatedGpus::None => Ok(Default::default()),
         }
     }
 }
 
 impl fmt::Debug for Simulator {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Simulator").field("fault", &self.fault).finish_non_exhaustive()
+        formatter
+            .debug_struct("Simulator")
+            .field("kind", &self.kind)
+            .field("fault", &self.fault)
+            .finish_non_exhaustive()
     }
-}
-
-fn mrtd(image_label: &str) -> [u8; 48] {
-    Sha384::new().chain_update(IMAGE_TAG).chain_update(image_label).finalize().into()
 }
 
 #[cfg(test)]
 mod tests {
-    use sha2::Sha256;
+    use sha2::{Digest, Sha256};
     use subrosa_verifier::SIMULATOR_ROOT_SHA256;
 
     use super::*;
@@ -187,32 +175,40 @@ mod tests {
 
     #[test]
     fn the_same_parts_at_the_same_time_make_the_same_bytes() {
-        let make = || Simulator::new("image").evidence(&NONCE, b"k", b"", b"w", NOW).unwrap();
-        assert_eq!(make().as_bytes(), make().as_bytes());
+        for kind in SimulatedKind::all() {
+            let make = || Simulator::of(kind, "image").evidence(&NONCE, b"k", b"w", NOW).unwrap();
+            assert_eq!(make().as_bytes(), make().as_bytes(), "{kind}");
+        }
     }
 
     #[test]
-    fn collateral_is_kept_for_a_day_and_then_renewed() {
-        let simulator = Simulator::new("image");
-        let first = simulator.collateral(NOW).unwrap();
-        assert_eq!(simulator.collateral(Timestamp(NOW.0 + 60)).unwrap(), first);
-        assert_ne!(simulator.collateral(Timestamp(NOW.0 + DAY_S)).unwrap(), first);
-        assert_eq!(simulator.collateral(NOW).unwrap(), first);
-    }
-
-    #[test]
-    fn every_label_has_its_own_measurement() {
-        assert_ne!(Simulator::measurement("a"), Simulator::measurement("b"));
+    fn every_label_has_its_own_measurement_on_every_kind() {
+        for kind in SimulatedKind::all() {
+            let of = |label| Simulator::measurement_of(kind, label);
+            assert_ne!(of("a"), of("b"), "{kind}");
+        }
     }
 
     #[test]
     fn a_clock_beyond_all_certificates_is_named() {
-        let error = Simulator::new("image").evidence(&NONCE, b"", b"", b"", Timestamp(u64::MAX));
-        assert!(matches!(error, Err(AttestError::Clock { .. })), "{error:?}");
+        for kind in SimulatedKind::all() {
+            let simulator = Simulator::of(kind, "image");
+            let error = simulator.evidence(&NONCE, b"", b"", Timestamp(u64::MAX));
+            assert!(matches!(error, Err(AttestError::Clock { .. })), "{kind}: {error:?}");
+        }
     }
 
     #[test]
     fn works_at_the_beginning_of_time() {
-        assert!(Simulator::new("image").evidence(&NONCE, b"", b"", b"", Timestamp(0)).is_ok());
+        for kind in SimulatedKind::all() {
+            let simulator = Simulator::of(kind, "image");
+            assert!(simulator.evidence(&NONCE, b"", b"", Timestamp(0)).is_ok(), "{kind}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "simulated-tdx cannot have the fault EventDropped")]
+    fn a_fault_that_the_kind_cannot_have_is_the_tests_mistake() {
+        let _ = Simulator::faulty("image", Fault::EventDropped);
     }
 }

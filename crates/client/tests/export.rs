@@ -1,7 +1,7 @@
 //! An exported receipt: accepted as it is, refused by name for each thing that could be wrong with it.
 
 use serde_json::{Value, json};
-use subrosa_attester::{Attester, Simulator};
+use subrosa_attester::Simulator;
 use subrosa_chain::Network;
 use subrosa_client::export::{Against, BundleReport, Unreadable, check};
 use subrosa_protocol::manifest::{Layer, ModelManifest};
@@ -114,7 +114,7 @@ impl World {
     }
 
     fn evidence(&self) -> Vec<u8> {
-        let attester = Attester::Simulator(Simulator::new(self.label));
+        let simulator = Simulator::new(self.label);
         let nonce = Nonce {
             verifier: B256::ZERO,
             chain_id: self.domain.chain_id,
@@ -122,7 +122,7 @@ impl World {
             block_hash: B256::repeat_byte(3),
         };
         let workload = self.workload.to_bytes();
-        let evidence = attester.evidence(&nonce, &self.keyset, &[], &workload, NOW).unwrap();
+        let evidence = simulator.evidence(&nonce, &self.keyset, &workload, NOW).unwrap();
         evidence.as_bytes().to_vec()
     }
 

@@ -98,8 +98,8 @@ impl EvidenceDesk {
             block_number: block.number,
             block_hash: block.hash,
         };
-        let document =
-            self.attester.evidence(&nonce, &self.keyset, &[], &self.workload, clock::now())?;
+        let made = self.attester.evidence(&nonce, &self.keyset, &self.workload, clock::now());
+        let document = made.await?;
         Ok(Bytes::copy_from_slice(document.as_bytes()))
     }
 }

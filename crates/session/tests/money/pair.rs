@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use subrosa_attester::{Attester, Simulator};
+use subrosa_attester::Simulator;
 use subrosa_channel::payee::{self, Admitted, ChainView, Ledgers, Moment, Run, Terms};
 use subrosa_channel::payer;
 use subrosa_protocol::manifest::{Layer, ModelManifest};
@@ -91,8 +91,7 @@ fn attest() -> AttestedOffer {
         block_number: block.number,
         block_hash: block.hash,
     };
-    let attester = Attester::Simulator(Simulator::new(IMAGE));
-    let evidence = attester.evidence(&nonce, &keyset, b"", &workload, START).unwrap();
+    let evidence = Simulator::new(IMAGE).evidence(&nonce, &keyset, &workload, START).unwrap();
     let releases = Releases {
         measurements: vec![Simulator::measurement(IMAGE)],
         models: vec![manifest().digest()],

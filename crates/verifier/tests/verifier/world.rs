@@ -1,12 +1,12 @@
 //! The smallest world in which evidence can be made and checked: one chain, one pod, one policy.
 
-use subrosa_attester::{Attester, Fault, Simulator};
+use subrosa_attester::{Fault, SimulatedKind, Simulator};
 use subrosa_protocol::manifest::{Layer, ModelManifest};
 use subrosa_protocol::workload::{Backend, BackendKind, WorkloadModel};
 use subrosa_protocol::{Address, B256, Domain, Keyset, SecretKey, Timestamp, Workload};
 use subrosa_verifier::{
     Attested, Block, ChainView, CheckName, CpuEvidence, DeviceCollateral, Evidence, Freshness,
-    Nonce, Outcome, Parts, Policy, Refusal, Releases, TdxEvidence, verify,
+    Nonce, Outcome, Parts, Policy, Refusal, Releases, TdxEvidence, report_data, verify,
 };
 
 pub const NOW: Timestamp = Timestamp(1_790_000_000);
@@ -19,9 +19,10 @@ pub const BLOCK: Block =
 
 /// A pod, what it says of itself, and what a client makes of it.
 pub struct World {
-    pub attester: Attester,
+    pub simulator: Simulator,
     pub nonce: Nonce,
     pub keyset: Vec<u8>,
+    /// Bytes for the quote to bind in place of what the simulator's own devices say.
     pub devices: Vec<u8>,
     pub workload: Vec<u8>,
     pub policy: Policy,
@@ -38,24 +39,33 @@ impl World {
         World::with(Simulator::faulty(IMAGE, fault))
     }
 
+    /// A pod on hardware of this kind, whose image is released for it.
+    pub fn of(kind: SimulatedKind) -> World {
+        World::with(Simulator::of(kind, IMAGE))
+    }
+
     pub fn with(simulator: Simulator) -> World {
         let keyset = Keyset { signer: signer().address(), not_after: Timestamp(NOW.0 + 90_000) };
         World {
-            attester: Attester::Simulator(simulator),
             nonce: shared_nonce(),
             keyset: keyset.to_bytes(),
             devices: vec![],
             workload: workload().to_bytes(),
-            policy: Policy::simulated(releases()),
+            policy: Policy::simulated(releases_of(simulator.kind())),
             freshness: shared(),
             now: NOW,
+            simulator,
         }
     }
 
     pub fn evidence(&self) -> Evidence {
-        self.attester
-            .evidence(&self.nonce, &self.keyset, &self.devices, &self.workload, self.now)
-            .unwrap()
+        let World { nonce, keyset, devices, workload, now, .. } = self;
+        if devices.is_empty() {
+            return self.simulator.evidence(nonce, keyset, workload, *now).unwrap();
+        }
+        let bound = report_data(nonce, keyset, devices, workload);
+        let cpu = self.simulator.cpu_evidence(bound, *now).unwrap();
+        compose(*nonce, keyset, devices, workload, cpu)
     }
 
     /// What the client makes of evidence that came over the wire.
@@ -157,8 +167,12 @@ pub fn workload() -> Workload {
 }
 
 pub fn releases() -> Releases {
+    releases_of(SimulatedKind::TDX)
+}
+
+pub fn releases_of(kind: SimulatedKind) -> Releases {
     Releases {
-        measurements: vec![Simulator::measurement(IMAGE)],
+        measurements: vec![Simulator::measurement_of(kind, IMAGE)],
         models: vec![manifest().digest()],
     }
 }

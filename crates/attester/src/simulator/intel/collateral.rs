@@ -1,4 +1,5 @@
-//! The simulator's collateral: what Intel would state about its platform, in Intel's formats.
+//! The simulator's collateral: what Intel would state about its platform, in Intel's formats
+//! (TCB info version 3, identity version 2).
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -7,8 +8,9 @@ use subrosa_verifier::IntelCollateral;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::Technology;
 use super::pki::{COMPONENT_SVN, FMSPC, PCE_ID, PCE_SVN, Pki};
-use super::quote::{QE_ISV_SVN, QE_PRODUCT_ID};
+use super::quote::QE_ISV_SVN;
 use crate::{AttestError, Fault};
 
 /// Intel's collateral lives for 30 days too.
@@ -25,12 +27,18 @@ const TCB_DATE: &str = "2025-01-01T00:00:00Z";
 /// Collateral that counts from `issued` on.
 pub(crate) fn issue(
     pki: &Pki,
+    technology: Technology,
     issued: Timestamp,
     fault: Option<Fault>,
 ) -> Result<IntelCollateral, AttestError> {
     let (from, until) = (moment(issued.0)?, moment(issued.0.saturating_add(LIFE_S))?);
-    let tcb_info = tcb_info(&rfc3339(from), &rfc3339(until), fault);
-    let qe_identity = qe_identity(&rfc3339(from), &rfc3339(until));
+    let (judged, identified) = match fault {
+        Some(Fault::OtherTeeTcbInfo) => (technology.other(), technology),
+        Some(Fault::OtherTeeIdentity) => (technology, technology.other()),
+        _ => (technology, technology),
+    };
+    let tcb_info = judged.tcb_info(&rfc3339(from), &rfc3339(until), fault);
+    let qe_identity = identified.qe_identity(&rfc3339(from), &rfc3339(until));
     Ok(IntelCollateral {
         pck_crl_issuer_chain: pki.platform_authority_chain(),
         root_ca_crl: pki.root_crl(from, until),
@@ -44,63 +52,77 @@ pub(crate) fn issue(
     })
 }
 
-fn tcb_info(issued: &str, next: &str, fault: Option<Fault>) -> String {
-    let status = match fault {
-        Some(Fault::TcbOutOfDate) => "OutOfDate",
-        Some(Fault::TcbRevoked) => "Revoked",
-        _ => "UpToDate",
-    };
-    // A platform below the only level is one that Intel does not judge.
-    let least = COMPONENT_SVN + u8::from(fault == Some(Fault::TcbUnknown));
-    let mut fmspc = FMSPC;
-    fmspc[0] ^= u8::from(fault == Some(Fault::OtherPlatform));
-    json!({
-        "id": "TDX",
-        "version": 3,
-        "issueDate": issued,
-        "nextUpdate": next,
-        "fmspc": upper_hex(&fmspc),
-        "pceId": upper_hex(&PCE_ID),
-        "tcbType": 0,
-        "tcbEvaluationDataNumber": EVALUATION_NUMBER,
-        "tdxModule": {
-            "mrsigner": upper_hex(&[0; 48]),
-            "attributes": upper_hex(&[0; 8]),
-            "attributesMask": upper_hex(&[0xff; 8]),
-        },
-        "tcbLevels": [{
-            "tcb": {
-                "sgxtcbcomponents": vec![json!({ "svn": least }); 16],
-                "pcesvn": PCE_SVN,
-                "tdxtcbcomponents": vec![json!({ "svn": 0 }); 16],
-            },
-            "tcbDate": TCB_DATE,
-            "tcbStatus": status,
-        }],
-    })
-    .to_string()
-}
+impl Technology {
+    fn other(self) -> Technology {
+        match self {
+            Technology::Sgx => Technology::Tdx,
+            Technology::Tdx => Technology::Sgx,
+        }
+    }
 
-fn qe_identity(issued: &str, next: &str) -> String {
-    json!({
-        "id": "TD_QE",
-        "version": 2,
-        "issueDate": issued,
-        "nextUpdate": next,
-        "tcbEvaluationDataNumber": EVALUATION_NUMBER,
-        "miscselect": "00000000",
-        "miscselectMask": "FFFFFFFF",
-        "attributes": "11000000000000000000000000000000",
-        "attributesMask": "FBFFFFFFFFFFFFFF0000000000000000",
-        "mrsigner": upper_hex(&qe_signer()),
-        "isvprodid": QE_PRODUCT_ID,
-        "tcbLevels": [{
-            "tcb": { "isvsvn": QE_ISV_SVN },
-            "tcbDate": TCB_DATE,
-            "tcbStatus": "UpToDate",
-        }],
-    })
-    .to_string()
+    /// Intel's judgement of the platform: one level, which the platform is at.
+    fn tcb_info(self, issued: &str, next: &str, fault: Option<Fault>) -> String {
+        let status = match fault {
+            Some(Fault::TcbOutOfDate) => "OutOfDate",
+            Some(Fault::TcbRevoked) => "Revoked",
+            _ => "UpToDate",
+        };
+        // A platform below the only level is one that Intel does not judge.
+        let least = COMPONENT_SVN + u8::from(fault == Some(Fault::TcbUnknown));
+        let mut tcb = json!({
+            "sgxtcbcomponents": vec![json!({ "svn": least }); 16],
+            "pcesvn": PCE_SVN,
+        });
+        let mut fmspc = FMSPC;
+        fmspc[0] ^= u8::from(fault == Some(Fault::OtherPlatform));
+        let mut info = json!({
+            "id": "SGX",
+            "version": 3,
+            "issueDate": issued,
+            "nextUpdate": next,
+            "fmspc": upper_hex(&fmspc),
+            "pceId": upper_hex(&PCE_ID),
+            "tcbType": 0,
+            "tcbEvaluationDataNumber": EVALUATION_NUMBER,
+        });
+        if self == Technology::Tdx {
+            tcb["tdxtcbcomponents"] = vec![json!({ "svn": 0 }); 16].into();
+            info["id"] = "TDX".into();
+            info["tdxModule"] = json!({
+                "mrsigner": upper_hex(&[0; 48]),
+                "attributes": upper_hex(&[0; 8]),
+                "attributesMask": upper_hex(&[0xff; 8]),
+            });
+        }
+        info["tcbLevels"] = json!([{ "tcb": tcb, "tcbDate": TCB_DATE, "tcbStatus": status }]);
+        info.to_string()
+    }
+
+    /// Which quoting enclave is Intel's.
+    fn qe_identity(self, issued: &str, next: &str) -> String {
+        json!({
+            "id": match self {
+                Technology::Sgx => "QE",
+                Technology::Tdx => "TD_QE",
+            },
+            "version": 2,
+            "issueDate": issued,
+            "nextUpdate": next,
+            "tcbEvaluationDataNumber": EVALUATION_NUMBER,
+            "miscselect": "00000000",
+            "miscselectMask": "FFFFFFFF",
+            "attributes": "11000000000000000000000000000000",
+            "attributesMask": "FBFFFFFFFFFFFFFF0000000000000000",
+            "mrsigner": upper_hex(&qe_signer()),
+            "isvprodid": self.qe_product_id(),
+            "tcbLevels": [{
+                "tcb": { "isvsvn": QE_ISV_SVN },
+                "tcbDate": TCB_DATE,
+                "tcbStatus": "UpToDate",
+            }],
+        })
+        .to_string()
+    }
 }
 
 /// Who signed the simulated quoting enclave.
