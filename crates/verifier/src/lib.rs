@@ -20,7 +20,9 @@
 mod attested;
 mod chain;
 mod check;
+mod dcap;
 mod devices;
+mod event_log;
 mod evidence;
 mod kind;
 mod nonce;
@@ -40,6 +42,7 @@ pub use attested::{
 };
 pub use check::CheckName;
 pub use devices::{Architecture, DEVICES_MAX, Device, Devices};
+pub use event_log::{BadLog, ccel_used, dstack_measurement, runtime_event_digest};
 pub use evidence::{
     AmdCollateral, CpuEvidence, DOCUMENT_BYTES_MAX, DeviceCollateral, EventLog, Evidence,
     IntelCollateral, Parts, SgxEvidence, SnpEvidence, TdxEvidence, Unreadable,
@@ -47,10 +50,10 @@ pub use evidence::{
 pub use kind::{Cpu, Kind};
 pub use nonce::{Block, ChainView, Freshness, Nonce, report_data};
 pub use policy::{
-    Absent, Allowed, AmdPolicy, Debug, Demand, Gpu, INTEL_ROOT_SHA256, IntelPolicy, IntelTcbStatus,
-    Machines, NonceKind, NoncePolicy, NvidiaPolicy, Policy, PolicyError, Releases, Root, Roots,
-    SIMULATOR_ROOT_SHA256, Trust,
+    Absent, Allowed, AmdPolicy, ConfigId, Debug, Demand, Gpu, INTEL_ROOT_SHA256, IntelPolicy,
+    IntelTcbStatus, Machines, Modules, NonceKind, NoncePolicy, NvidiaPolicy, Policy, PolicyError,
+    Releases, Root, Roots, SIMULATOR_ROOT_SHA256, SgxPolicy, Stated, TdxPolicy, Trust,
 };
-pub use quote::tdx_measurement;
+pub use quote::{sgx_measurement, tdx_measurement};
 pub use report::{Check, Outcome, Refusal, Report, Verdict};
 pub use verify::{recheck, verify};

@@ -10,7 +10,8 @@ use subrosa_protocol::{B256, Duration};
 
 pub use absent::Absent;
 pub use amd::AmdPolicy;
-pub use intel::{IntelPolicy, IntelTcbStatus};
+pub(crate) use intel::XFAM_OF_TDX;
+pub use intel::{ConfigId, IntelPolicy, IntelTcbStatus, Modules, SgxPolicy, Stated, TdxPolicy};
 pub use nvidia::{Demand, NvidiaPolicy};
 
 /// SHA-256 of Intel's SGX root certificate, which signs for TDX too (valid to 2049-12-31).

@@ -1,19 +1,29 @@
-//! The layout of an Intel TDX quote, version 4 (spec/evidence.md section 5).
+//! The layout of Intel's quotes: SGX version 3, TDX versions 4 and 5 (spec/evidence.md section 5).
 //!
-//! This reads; whether to believe what is read is decided in `tdx`.
+//! This reads; whether to believe what is read is decided in `dcap`, `sgx` and `tdx`.
 
 use sha2::{Digest, Sha256};
 use subrosa_protocol::B256;
 
 /// Separates TDX measurements from those of other vendors in the list of releases.
-const MEASUREMENT_TAG: &[u8] = b"subrosa/measurement/tdx/v1";
+const TDX_MEASUREMENT_TAG: &[u8] = b"subrosa/measurement/tdx/v1";
+/// The same for SGX.
+const SGX_MEASUREMENT_TAG: &[u8] = b"subrosa/measurement/sgx/v1";
 
 const HEADER_BYTES: usize = 48;
-const BODY_BYTES: usize = 584;
+const SGX_BODY_BYTES: usize = 384;
+const TD_1_0_BODY_BYTES: usize = 584;
+const TD_1_5_BODY_BYTES: usize = 648;
 
-const VERSION: u16 = 4;
+const VERSION_SGX: u16 = 3;
+const VERSION_TDX: u16 = 4;
+/// The version that names the kind of its body.
+const VERSION_TYPED: u16 = 5;
 const KEY_TYPE_ECDSA_P256: u16 = 2;
+const TEE_TYPE_SGX: u32 = 0;
 const TEE_TYPE_TDX: u32 = 0x81;
+const BODY_TYPE_TD_1_0: u16 = 2;
+const BODY_TYPE_TD_1_5: u16 = 3;
 const INTEL_QE_VENDOR_ID: [u8; 16] = [
     0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9, 0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07,
 ];
@@ -25,38 +35,169 @@ const QE_REPORT_AND_SIGNATURE_BYTES: usize = 384 + 64;
 const CERTIFICATION_QE_REPORT: u16 = 6;
 const CERTIFICATION_PCK_CHAIN: u16 = 5;
 
-/// A TDX quote whose structure is sound.
+/// A quote whose structure is sound.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TdxQuote<'a> {
-    body: &'a [u8; BODY_BYTES],
-    pck_chain: &'a [u8],
+pub(crate) struct Quote<'a> {
+    /// 3, 4 or 5.
+    pub(crate) version: u16,
+    /// What the hardware says of the guest.
+    pub(crate) body: Body<'a>,
+    /// The PEM chain of the certificate that signed the quoting enclave.
+    pub(crate) pck_chain: &'a [u8],
 }
 
-impl<'a> TdxQuote<'a> {
+/// What the hardware says of a guest, by kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Body<'a> {
+    Sgx(SgxBody<'a>),
+    Tdx(TdxBody<'a>),
+}
+
+impl<'a> Quote<'a> {
     /// Reads a quote, from its first byte to its last.
-    pub(crate) fn parse(quote: &'a [u8]) -> Result<TdxQuote<'a>, BadQuote> {
+    pub(crate) fn parse(quote: &'a [u8]) -> Result<Quote<'a>, BadQuote> {
         let mut reader = Reader(quote);
-        let header = reader.array::<HEADER_BYTES>()?;
-        check_header(header)?;
-        let body = reader.array::<BODY_BYTES>()?;
-        let mut signature = Reader(reader.block_u32()?);
+        let (version, body, signature) = read_declared(&mut reader)?;
         if !reader.0.is_empty() {
             return Err(BadQuote::TrailingBytes { got: reader.0.len() });
         }
+        let mut signature = Reader(signature);
         signature.bytes(SIGNATURE_AND_KEY_BYTES)?;
-        let mut enclave = Reader(signature.certification(CERTIFICATION_QE_REPORT)?);
+        let mut enclave = match version {
+            // SGX quotes have the quoting enclave's part without anything around it.
+            VERSION_SGX => Reader(std::mem::take(&mut signature.0)),
+            _ => Reader(signature.certification(CERTIFICATION_QE_REPORT)?),
+        };
         signature.end()?;
         enclave.bytes(QE_REPORT_AND_SIGNATURE_BYTES)?;
         let authentication_length = enclave.u16()?;
         enclave.bytes(authentication_length.into())?;
         let pck_chain = enclave.certification(CERTIFICATION_PCK_CHAIN)?;
         enclave.end()?;
-        Ok(TdxQuote { body, pck_chain })
+        Ok(Quote { version, body, pck_chain })
+    }
+}
+
+/// Header, body and the signature's block: as far as a quote declares to reach.
+fn read_declared<'a>(reader: &mut Reader<'a>) -> Result<(u16, Body<'a>, &'a [u8]), BadQuote> {
+    let (version, tee_type) = check_header(reader.array::<HEADER_BYTES>()?)?;
+    let body = match (version, tee_type) {
+        (VERSION_SGX, TEE_TYPE_SGX) => Body::Sgx(SgxBody(reader.array()?)),
+        (VERSION_TDX, TEE_TYPE_TDX) => Body::Tdx(TdxBody::Td10(reader.array()?)),
+        (VERSION_TYPED, TEE_TYPE_TDX) => Body::Tdx(read_typed_body(reader)?),
+        _ => return Err(BadQuote::TeeType { got: tee_type, version }),
+    };
+    Ok((version, body, reader.block_u32()?))
+}
+
+fn read_typed_body<'a>(reader: &mut Reader<'a>) -> Result<TdxBody<'a>, BadQuote> {
+    let kind = reader.u16()?;
+    let block = reader.block_u32()?;
+    let wrong_size = BadQuote::BodySize { kind, got: block.len() };
+    match kind {
+        BODY_TYPE_TD_1_0 => block.try_into().map(TdxBody::Td10).map_err(|_| wrong_size),
+        BODY_TYPE_TD_1_5 => block.try_into().map(TdxBody::Td15).map_err(|_| wrong_size),
+        got => Err(BadQuote::BodyType { got }),
+    }
+}
+
+/// The part of a quote that it declares to have, and how many zeros follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trimmed<'a> {
+    /// The quote without what follows it.
+    pub(crate) quote: &'a [u8],
+    /// How many bytes of zero followed.
+    pub(crate) zeros: usize,
+}
+
+/// Cuts a quote where it declares to end; platforms append up to some thousand zeros.
+///
+/// # Errors
+/// [`BadQuote`] where the bytes are no quote, or another byte than zero follows.
+pub(crate) fn trim(quote: &[u8]) -> Result<Trimmed<'_>, BadQuote> {
+    let mut reader = Reader(quote);
+    read_declared(&mut reader)?;
+    let rest = reader.0;
+    if rest.iter().any(|byte| *byte != 0) {
+        return Err(BadQuote::TrailingBytes { got: rest.len() });
+    }
+    Ok(Trimmed { quote: &quote[..quote.len() - rest.len()], zeros: rest.len() })
+}
+
+/// The report of an SGX enclave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SgxBody<'a>(&'a [u8; SGX_BODY_BYTES]);
+
+impl SgxBody<'_> {
+    /// Which extensions of the exception state the enclave has, as a little-endian number.
+    pub(crate) fn misc_select(&self) -> u32 {
+        u32::from_le_bytes(self.field(16))
     }
 
-    /// The PEM chain of the certificate that signed the quoting enclave.
-    pub(crate) fn pck_chain(&self) -> &'a [u8] {
-        self.pck_chain
+    /// The enclave's attributes, as a little-endian number.
+    pub(crate) fn attributes(&self) -> u64 {
+        u64::from_le_bytes(self.field(48))
+    }
+
+    /// The processor state that the enclave may use, as a little-endian number.
+    pub(crate) fn xfrm(&self) -> u64 {
+        u64::from_le_bytes(self.field(56))
+    }
+
+    /// The measurement of what was loaded.
+    pub(crate) fn mrenclave(&self) -> [u8; 32] {
+        self.field(64)
+    }
+
+    /// The hash of the key that signed the enclave.
+    pub(crate) fn mrsigner(&self) -> [u8; 32] {
+        self.field(128)
+    }
+
+    /// The signer's number for the product.
+    pub(crate) fn isv_prod_id(&self) -> u16 {
+        u16::from_le_bytes(self.field(256))
+    }
+
+    /// The signer's number for the security version.
+    pub(crate) fn isv_svn(&self) -> u16 {
+        u16::from_le_bytes(self.field(258))
+    }
+
+    /// What whoever started the enclave says of its configuration (CONFIGID, CONFIGSVN).
+    pub(crate) fn config(&self) -> ([u8; 64], u16) {
+        (self.field(192), u16::from_le_bytes(self.field(260)))
+    }
+
+    /// The bytes that the enclave had signed.
+    pub(crate) fn report_data(&self) -> [u8; 64] {
+        self.field(320)
+    }
+
+    fn field<const N: usize>(&self, offset: usize) -> [u8; N] {
+        self.0[offset..offset + N].try_into().expect("every field lies inside the body")
+    }
+}
+
+/// The report of a trust domain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TdxBody<'a> {
+    Td10(&'a [u8; TD_1_0_BODY_BYTES]),
+    Td15(&'a [u8; TD_1_5_BODY_BYTES]),
+}
+
+impl TdxBody<'_> {
+    /// The name of its kind.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            TdxBody::Td10(_) => "TD 1.0",
+            TdxBody::Td15(_) => "TD 1.5",
+        }
+    }
+
+    /// The measurement of the TDX module.
+    pub(crate) fn mrseam(&self) -> [u8; 48] {
+        self.field(16)
     }
 
     /// The attributes of the trust domain, as a little-endian number.
@@ -64,9 +205,29 @@ impl<'a> TdxQuote<'a> {
         u64::from_le_bytes(self.field(120))
     }
 
+    /// The processor state that the guest may use, as a little-endian number.
+    pub(crate) fn xfam(&self) -> u64 {
+        u64::from_le_bytes(self.field(128))
+    }
+
     /// The measurement of what was loaded at start.
     pub(crate) fn mrtd(&self) -> [u8; 48] {
         self.field(136)
+    }
+
+    /// What the host says of the guest's configuration.
+    pub(crate) fn mrconfigid(&self) -> [u8; 48] {
+        self.field(184)
+    }
+
+    /// What the host says of the guest's owner.
+    pub(crate) fn mrowner(&self) -> [u8; 48] {
+        self.field(232)
+    }
+
+    /// What the host says of the owner's configuration.
+    pub(crate) fn mrownerconfig(&self) -> [u8; 48] {
+        self.field(280)
     }
 
     /// The measurements of what ran since.
@@ -79,37 +240,63 @@ impl<'a> TdxQuote<'a> {
         self.field(520)
     }
 
+    /// The measurement of the service domains that are bound to the guest; TD 1.0 has none.
+    pub(crate) fn mrservicetd(&self) -> Option<[u8; 48]> {
+        match self {
+            TdxBody::Td10(_) => None,
+            TdxBody::Td15(_) => Some(self.field(600)),
+        }
+    }
+
     fn field<const N: usize>(&self, offset: usize) -> [u8; N] {
-        self.body[offset..offset + N].try_into().expect("every field lies inside the body")
+        let body: &[u8] = match self {
+            TdxBody::Td10(body) => &body[..],
+            TdxBody::Td15(body) => &body[..],
+        };
+        body[offset..offset + N].try_into().expect("every field lies inside its kind of body")
     }
 }
 
 /// The measurement of a TDX image, as releases list it: SHA-256 of a tag, MRTD and RTMR 0 to 3.
 pub fn tdx_measurement(mrtd: &[u8; 48], rtmrs: &[[u8; 48]; 4]) -> B256 {
-    let mut hash = Sha256::new().chain_update(MEASUREMENT_TAG).chain_update(mrtd);
+    let mut hash = Sha256::new().chain_update(TDX_MEASUREMENT_TAG).chain_update(mrtd);
     for rtmr in rtmrs {
         hash.update(rtmr);
     }
     B256::from(<[u8; 32]>::from(hash.finalize()))
 }
 
-fn check_header(header: &[u8; HEADER_BYTES]) -> Result<(), BadQuote> {
+/// The measurement of an SGX enclave, as releases list it: SHA-256 of a tag, MRENCLAVE, MRSIGNER,
+/// ISVPRODID and ISVSVN, both big-endian.
+pub fn sgx_measurement(
+    mrenclave: &[u8; 32],
+    mrsigner: &[u8; 32],
+    isv_prod_id: u16,
+    isv_svn: u16,
+) -> B256 {
+    let hash = Sha256::new()
+        .chain_update(SGX_MEASUREMENT_TAG)
+        .chain_update(mrenclave)
+        .chain_update(mrsigner)
+        .chain_update(isv_prod_id.to_be_bytes())
+        .chain_update(isv_svn.to_be_bytes());
+    B256::from(<[u8; 32]>::from(hash.finalize()))
+}
+
+/// The version and the kind of TEE, of a header that this verifier reads.
+fn check_header(header: &[u8; HEADER_BYTES]) -> Result<(u16, u32), BadQuote> {
     let version = u16::from_le_bytes([header[0], header[1]]);
-    if version != VERSION {
+    if ![VERSION_SGX, VERSION_TDX, VERSION_TYPED].contains(&version) {
         return Err(BadQuote::Version { got: version });
     }
     let key_type = u16::from_le_bytes([header[2], header[3]]);
     if key_type != KEY_TYPE_ECDSA_P256 {
         return Err(BadQuote::KeyType { got: key_type });
     }
-    let tee_type = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
-    if tee_type != TEE_TYPE_TDX {
-        return Err(BadQuote::TeeType { got: tee_type });
-    }
     if header[12..28] != INTEL_QE_VENDOR_ID {
         return Err(BadQuote::Vendor);
     }
-    Ok(())
+    Ok((version, u32::from_le_bytes([header[4], header[5], header[6], header[7]])))
 }
 
 /// Takes fields off the front of a quote.
@@ -152,9 +339,23 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Why bytes are no TDX quote.
+/// Why bytes are no quote of Intel's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadQuote {
+    /// The body has another length than its kind.
+    #[error("the quote's body of type {kind} has {got} bytes")]
+    BodySize {
+        /// The kind.
+        kind: u16,
+        /// The length.
+        got: usize,
+    },
+    /// The body is of another kind.
+    #[error("the quote's body has type {got}, this verifier reads 2 (TD 1.0) and 3 (TD 1.5)")]
+    BodyType {
+        /// The kind.
+        got: u16,
+    },
     /// The certification data is of another type.
     #[error("the quote's certification data has type {got}, expected {expected}")]
     Certification {
@@ -175,11 +376,13 @@ pub(crate) enum BadQuote {
         /// The type.
         got: u16,
     },
-    /// Another kind of enclave.
-    #[error("the quote is of TEE type {got:#x}, expected TDX")]
+    /// Another kind of TEE than quotes of this version are of.
+    #[error("a quote of version {version} cannot be of TEE type {got:#x}")]
     TeeType {
         /// The type.
         got: u32,
+        /// The quote's version.
+        version: u16,
     },
     /// A field lies beyond the end.
     #[error("the quote ends inside a field")]
@@ -194,7 +397,7 @@ pub(crate) enum BadQuote {
     #[error("the quoting enclave is not Intel's")]
     Vendor,
     /// Another version.
-    #[error("the quote has version {got}, this verifier reads version 4")]
+    #[error("the quote has version {got}, this verifier reads 3 (SGX), 4 and 5 (TDX)")]
     Version {
         /// The version.
         got: u16,

@@ -126,6 +126,11 @@ impl Checks {
         Checks { kind, list: applying.map(absent).collect() }
     }
 
+    /// What kind of document the report is about.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     pub(crate) fn pass(&mut self, name: CheckName, seen: impl Into<String>) {
         self.set(name, Outcome::Passed, seen.into());
     }

@@ -1,20 +1,143 @@
-//! Intel SGX.
+//! Intel SGX: what a good quote says of an enclave (spec/evidence.md section 5).
 
 use subrosa_protocol::Timestamp;
 
 use crate::check::CheckName;
-use crate::evidence::SgxEvidence;
-use crate::policy::Policy;
-use crate::quoted::Quoted;
+use crate::dcap::{self, Subject, Tee};
+use crate::evidence::{IntelCollateral, SgxEvidence};
+use crate::policy::{Policy, SgxPolicy, Stated};
+use crate::quote::{Body, Quote, SgxBody, sgx_measurement};
+use crate::quoted::{Against, Quoted};
 use crate::report::Checks;
 
-/// Appraises evidence; nothing where its signature is not known to be good.
+/// Bit 0: the enclave was initialised; nothing else can be quoted.
+const ATTRIBUTE_INIT: u64 = 1 << 0;
+/// Bit 1: the host may read and write the enclave's memory.
+const ATTRIBUTE_DEBUG: u64 = 1 << 1;
+/// Bit 2: the enclave runs in 64-bit mode.
+const ATTRIBUTE_MODE64BIT: u64 = 1 << 2;
+/// Bit 4: the enclave may derive the platform's provisioning keys, as Intel's own do.
+const ATTRIBUTE_PROVISION_KEY: u64 = 1 << 4;
+/// Bit 5: the enclave may launch others.
+const ATTRIBUTE_EINITTOKEN_KEY: u64 = 1 << 5;
+/// Bit 6: control-flow enforcement; it only hardens the enclave.
+const ATTRIBUTE_CET: u64 = 1 << 6;
+/// Bit 7: whoever starts the enclave can configure it; CONFIGID and CONFIGSVN are checked.
+const ATTRIBUTE_KSS: u64 = 1 << 7;
+/// Bit 10: the enclave learns of interruptions; it only hardens it.
+const ATTRIBUTE_AEX_NOTIFY: u64 = 1 << 10;
+const ATTRIBUTES_KNOWN: u64 = ATTRIBUTE_INIT
+    | ATTRIBUTE_DEBUG
+    | ATTRIBUTE_MODE64BIT
+    | ATTRIBUTE_PROVISION_KEY
+    | ATTRIBUTE_EINITTOKEN_KEY
+    | ATTRIBUTE_CET
+    | ATTRIBUTE_KSS
+    | ATTRIBUTE_AEX_NOTIFY;
+
+/// x87 and SSE, which every enclave has.
+const XFRM_ALWAYS: u64 = 0b11;
+
+/// An SGX quote with whatever came along, whoever it is of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts<'a> {
+    /// The quote, ending where it declares to.
+    pub(crate) quote: &'a [u8],
+    /// Intel's statements about the platform.
+    pub(crate) collateral: Option<&'a IntelCollateral>,
+    /// What the measurement is held against.
+    pub(crate) against: Against,
+}
+
+/// Appraises the quote of a document of ours; nothing where its signature is not known to be good.
 pub(crate) fn appraise(
-    _evidence: &SgxEvidence,
-    _policy: &Policy,
-    _now: Timestamp,
+    evidence: &SgxEvidence,
+    policy: &Policy,
+    now: Timestamp,
     checks: &mut Checks,
 ) -> Option<Quoted> {
-    checks.fail(CheckName::TeeQuoteStructure, "this verifier does not read it");
-    None
+    let collateral = Some(&evidence.collateral);
+    let parts = Parts { quote: &evidence.quote, collateral, against: Against::Releases };
+    appraise_quote(&parts, policy, now, checks)
+}
+
+/// Appraises any SGX quote; nothing where its signature is not known to be good.
+pub(crate) fn appraise_quote(
+    parts: &Parts<'_>,
+    policy: &Policy,
+    now: Timestamp,
+    checks: &mut Checks,
+) -> Option<Quoted> {
+    let (quote, body) = match Quote::parse(parts.quote) {
+        Ok(quote @ Quote { body: Body::Sgx(body), .. }) => (quote, body),
+        Ok(Quote { body: Body::Tdx(_), .. }) => {
+            checks.fail(CheckName::TeeQuoteStructure, "the quote is of TDX, expected SGX");
+            return None;
+        }
+        Err(error) => {
+            checks.fail(CheckName::TeeQuoteStructure, error.to_string());
+            return None;
+        }
+    };
+    let seen = format!("SGX version {}, {} bytes", quote.version, parts.quote.len());
+    checks.pass(CheckName::TeeQuoteStructure, seen);
+
+    let (bytes, collateral) = (parts.quote, parts.collateral);
+    let subject = Subject { tee: Tee::Sgx, bytes, quote, collateral };
+    let authentic = dcap::authenticate(&subject, policy, now, checks)?;
+    check_debug(&body, checks);
+    let faults = hardware_faults(&body, &policy.intel.sgx);
+    let expires = authentic.appraise(seen_of(&body), faults, policy, now, checks);
+    check_config(&body, &policy.intel.sgx, checks);
+    let (product, svn) = (body.isv_prod_id(), body.isv_svn());
+    let measurement = sgx_measurement(&body.mrenclave(), &body.mrsigner(), product, svn);
+    parts.against.check(measurement, policy, checks);
+    Some(Quoted { report_data: body.report_data(), measurement, expires })
+}
+
+fn check_debug(body: &SgxBody<'_>, checks: &mut Checks) {
+    let attributes = body.attributes();
+    let seen = format!("attributes {attributes:#x}");
+    let debug = match attributes & ATTRIBUTE_DEBUG {
+        0 => Ok(seen),
+        _ => Err(format!("{seen}: the host can debug the enclave")),
+    };
+    checks.record(CheckName::TeeDebugDisabled, debug);
+}
+
+fn seen_of(body: &SgxBody<'_>) -> String {
+    let (attributes, xfrm, misc) = (body.attributes(), body.xfrm(), body.misc_select());
+    format!("attributes {attributes:#x}, XFRM {xfrm:#x}, MISCSELECT {misc:#x}")
+}
+
+/// Everything that is wrong with how the enclave was set up.
+fn hardware_faults(body: &SgxBody<'_>, policy: &SgxPolicy) -> Vec<String> {
+    let attributes = body.attributes();
+    let set = |bit: u64| attributes & bit != 0;
+    let unknown = attributes & !ATTRIBUTES_KNOWN;
+    let misc = body.misc_select() & !policy.misc_select_allowed;
+    let faults = [
+        (!set(ATTRIBUTE_INIT), "the enclave was not initialised".into()),
+        (!set(ATTRIBUTE_MODE64BIT), "the enclave is not in 64-bit mode".into()),
+        (set(ATTRIBUTE_PROVISION_KEY), "the enclave can derive provisioning keys".into()),
+        (set(ATTRIBUTE_EINITTOKEN_KEY), "the enclave can launch others".into()),
+        (unknown != 0, format!("attributes {unknown:#x} are unknown")),
+        (body.xfrm() & XFRM_ALWAYS != XFRM_ALWAYS, "XFRM lacks x87 or SSE".into()),
+        (misc != 0, format!("policy forbids MISCSELECT {misc:#x}")),
+    ];
+    faults.into_iter().filter(|(wrong, _)| *wrong).map(|(_, fault)| fault).collect()
+}
+
+/// What whoever started the enclave configured it with, which its measurement does not cover.
+fn check_config(body: &SgxBody<'_>, policy: &SgxPolicy, checks: &mut Checks) {
+    let name = CheckName::TeeBootConfig;
+    let (id, svn) = body.config();
+    if (id, svn) == ([0; 64], 0) {
+        return checks.pass(name, "CONFIGID and CONFIGSVN are zero");
+    }
+    let seen = format!("CONFIGID 0x{}, CONFIGSVN {svn}", hex::encode(id));
+    match policy.config {
+        Stated::Any => checks.pass(name, seen),
+        Stated::Zero => checks.fail(name, format!("{seen}, policy demands zero")),
+    }
 }

@@ -63,7 +63,9 @@ const BEYOND_A_VLLM_PROXY: [CheckName; 8] = [
 impl Absent {
     /// What each kind of document has no place for.
     pub fn strict() -> Absent {
-        let tdx = [CheckName::EventLogIntegrity, CheckName::ComposeBinding];
+        // A host's configuration can be held against something only where its file came along.
+        let tdx =
+            [CheckName::TeeBootConfig, CheckName::EventLogIntegrity, CheckName::ComposeBinding];
         Absent {
             sgx_quote: BEYOND_A_QUOTE.into(),
             snp_report: BEYOND_A_QUOTE.into(),

@@ -8,6 +8,10 @@ use super::Allowed;
 /// The newest evaluation of Intel's that every platform could have met when this was written.
 const INTEL_EVALUATION_MIN: u32 = 17;
 
+/// The processor state that TDX lets a guest have (Intel TDX module base specification, XFAM): x87,
+/// SSE, AVX, AVX-512, PT, PKRU, CET, user interrupts, LBR, AMX.
+pub(crate) const XFAM_OF_TDX: u64 = 0x6_dbe7;
+
 /// How good Intel must find the platform.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +32,72 @@ pub struct IntelPolicy {
     pub dynamic_platform: Allowed,
     /// Whether the platform's keys may be cached by Intel; servers' are.
     pub cached_keys: Allowed,
+    /// How an SGX enclave must be set up.
+    pub sgx: SgxPolicy,
+    /// How a TDX guest must be set up.
+    pub tdx: TdxPolicy,
+}
+
+/// How an SGX enclave must be set up. Debugging and the provisioning keys are never accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SgxPolicy {
+    /// The bits of MISCSELECT that an enclave may have.
+    pub misc_select_allowed: u32,
+    /// Whether whoever starts the enclave may configure it: CONFIGID and CONFIGSVN.
+    pub config: Stated,
+}
+
+/// How a TDX guest must be set up. Debugging, profiling and migration are never accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TdxPolicy {
+    /// Which TDX modules are accepted, among those that Intel signed.
+    pub modules: Modules,
+    /// The bits of XFAM that a guest may have, within what TDX permits.
+    pub xfam_allowed: u64,
+    /// Whether the guest may use protection keys for supervisor pages.
+    pub pks: Allowed,
+    /// Whether the guest may use performance counters.
+    pub perfmon: Allowed,
+    /// Whether service domains may be bound to the guest.
+    pub service_td: Allowed,
+    /// What MRCONFIGID may be.
+    pub config_id: ConfigId,
+    /// What MROWNER and MROWNERCONFIG may be.
+    pub owner: Stated,
+}
+
+/// Which TDX modules are accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Modules {
+    /// Any that Intel signed and does not find out of date.
+    Any,
+    /// Those with one of these measurements (MRSEAM), in lower-case hex.
+    Listed(Vec<String>),
+}
+
+/// What a host may have said of a guest's configuration (MRCONFIGID).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigId {
+    /// Anything; people are told.
+    Any,
+    /// Nothing, or the hash of the compose file that came with the evidence.
+    ComposeHash,
+    /// Nothing.
+    Zero,
+}
+
+/// What a host may have stated about a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stated {
+    /// Anything; people are told.
+    Any,
+    /// Nothing.
+    Zero,
 }
 
 /// Intel's judgement of a platform, under Intel's names. A revoked platform is never accepted.
@@ -43,6 +113,10 @@ pub enum IntelTcbStatus {
     OutOfDateConfigurationNeeded,
     /// Its software may expose it.
     SWHardeningNeeded,
+    /// The platform was updated after the guest had started; a new start would show it.
+    TDRelaunchAdvised,
+    /// The same, and the configuration may expose it.
+    TDRelaunchAdvisedConfigurationNeeded,
     /// Nothing is missing.
     UpToDate,
 }
@@ -58,6 +132,30 @@ impl IntelPolicy {
             smt: Allowed::Yes,
             dynamic_platform: Allowed::Yes,
             cached_keys: Allowed::Yes,
+            sgx: SgxPolicy::strict(),
+            tdx: TdxPolicy::strict(),
+        }
+    }
+}
+
+impl SgxPolicy {
+    /// Nothing beyond what the measurement covers.
+    pub fn strict() -> SgxPolicy {
+        SgxPolicy { misc_select_allowed: 0, config: Stated::Zero }
+    }
+}
+
+impl TdxPolicy {
+    /// Nothing that a host may add to what the measurement covers, but for the compose file's hash.
+    pub fn strict() -> TdxPolicy {
+        TdxPolicy {
+            modules: Modules::Any,
+            xfam_allowed: XFAM_OF_TDX,
+            pks: Allowed::No,
+            perfmon: Allowed::No,
+            service_td: Allowed::No,
+            config_id: ConfigId::ComposeHash,
+            owner: Stated::Zero,
         }
     }
 }
