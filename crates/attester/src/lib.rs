@@ -21,11 +21,15 @@
 //! The types to know: [`Attester`], [`Simulator`] and [`SimulatedKind`]; tests of verifiers also
 //! want [`Fault`].
 
+mod endorsements;
 mod simulator;
 
 use subrosa_protocol::Timestamp;
 use subrosa_verifier::{CpuEvidence, DeviceCollateral, Devices, Evidence, Nonce};
 
+pub use endorsements::{
+    AMD_KDS, EndorseError, Endorser, FetchError, INTEL_PCS, NVIDIA_OCSP, NVIDIA_RIM, Services,
+};
 pub use simulator::{
     Fault, SimulatedCpu, SimulatedGpus, SimulatedKind, Simulator, UnknownSimulatedKind,
 };

@@ -1,0 +1,265 @@
+//! Endorsements from stand-ins of the vendors' services, which answer in the services' own forms.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, Response, StatusCode};
+use subrosa_attester::{EndorseError, Endorser, FetchError, Services, Simulator};
+use subrosa_protocol::{B256, Timestamp};
+use subrosa_verifier::{CpuEvidence, IntelCollateral, Nonce, TdxEvidence};
+
+const NOW: Timestamp = Timestamp(1_790_000_000);
+const DAY_S: u64 = 86_400;
+
+/// What a service answers: by path and query, with the header that holds its signer's chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Canned {
+    header: Option<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+/// A service on a free port, and what it was asked.
+struct Service {
+    address: String,
+    answers: Arc<Mutex<HashMap<String, Canned>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+type Shared = (Arc<Mutex<HashMap<String, Canned>>>, Arc<Mutex<Vec<String>>>);
+
+impl Service {
+    async fn start(answers: HashMap<String, Canned>) -> Service {
+        // The client of a test runs without TLS, but is made with it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let answers = Arc::new(Mutex::new(answers));
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let shared: Shared = (Arc::clone(&answers), Arc::clone(&asked));
+        let router = Router::new().fallback(serve).with_state(shared);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+        Service { address, answers, asked }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
+    fn change(&self, path: &str, change: impl FnOnce(&mut Canned)) {
+        change(self.answers.lock().unwrap().get_mut(path).unwrap());
+    }
+
+    fn close(&self) {
+        self.answers.lock().unwrap().clear();
+    }
+
+    fn endorser(&self, folder: Option<std::path::PathBuf>) -> Endorser {
+        let address = self.address.clone();
+        let services = Services {
+            intel: address.clone(),
+            amd: address.clone(),
+            nvidia_rim: address.clone(),
+            nvidia_ocsp: address,
+        };
+        Endorser::new(services, folder).unwrap()
+    }
+}
+
+async fn serve(State((answers, asked)): State<Shared>, request: Request<Body>) -> Response<Body> {
+    let path = request.uri().path_and_query().unwrap().to_string();
+    asked.lock().unwrap().push(path.clone());
+    match answers.lock().unwrap().get(&path) {
+        Some(Canned { header, body }) => {
+            let mut response = Response::builder();
+            if let Some((name, value)) = header {
+                response = response.header(*name, value);
+            }
+            response.body(Body::from(body.clone())).unwrap()
+        }
+        None => Response::builder().status(StatusCode::NOT_FOUND).body(Body::empty()).unwrap(),
+    }
+}
+
+/// A simulated machine's quote and what Intel would state about it.
+fn machine() -> TdxEvidence {
+    let nonce =
+        Nonce { verifier: B256::ZERO, chain_id: 0, block_number: 0, block_hash: B256::ZERO };
+    let evidence = Simulator::new("image").evidence(&nonce, b"k", b"w", NOW).unwrap();
+    match evidence.cpu() {
+        CpuEvidence::Tdx(tdx) => tdx.clone(),
+        other => panic!("not TDX: {:?}", other.cpu()),
+    }
+}
+
+const TCB: &str = "/tdx/certification/v4/tcb?fmspc=";
+const QE_IDENTITY: &str = "/tdx/certification/v4/qe/identity";
+const PCK_CRL: &str = "/sgx/certification/v4/pckcrl?ca=processor&encoding=der";
+const ROOT_CRL: &str = "/sgx/certification/v4/rootcacrl";
+
+/// The answers of a PCCS that knows one machine.
+fn pccs(collateral: &IntelCollateral) -> HashMap<String, Canned> {
+    let encoded = |chain: &str| chain.replace('\n', "%0A").replace(' ', "%20").replace('+', "%2B");
+    let signed = |member: &str, text: &str, signature: &[u8]| {
+        format!("{{\"{member}\":{text},\"signature\":\"{}\"}}", hex::encode(signature)).into_bytes()
+    };
+    let answer = |name, chain: &str, body| Canned { header: Some((name, encoded(chain))), body };
+    let tcb_info: serde_json::Value = serde_json::from_str(&collateral.tcb_info).unwrap();
+    let fmspc = tcb_info["fmspc"].as_str().unwrap().to_lowercase();
+    HashMap::from([
+        (
+            PCK_CRL.to_owned(),
+            answer(
+                "SGX-PCK-CRL-Issuer-Chain",
+                &collateral.pck_crl_issuer_chain,
+                collateral.pck_crl.clone(),
+            ),
+        ),
+        (
+            format!("{TCB}{fmspc}"),
+            answer(
+                "TCB-Info-Issuer-Chain",
+                &collateral.tcb_info_issuer_chain,
+                signed("tcbInfo", &collateral.tcb_info, &collateral.tcb_info_signature),
+            ),
+        ),
+        (
+            QE_IDENTITY.to_owned(),
+            answer(
+                "SGX-Enclave-Identity-Issuer-Chain",
+                &collateral.qe_identity_issuer_chain,
+                signed(
+                    "enclaveIdentity",
+                    &collateral.qe_identity,
+                    &collateral.qe_identity_signature,
+                ),
+            ),
+        ),
+        (
+            ROOT_CRL.to_owned(),
+            Canned { header: None, body: hex::encode(&collateral.root_ca_crl).into_bytes() },
+        ),
+    ])
+}
+
+#[tokio::test]
+async fn intels_collateral_is_what_the_service_states_byte_for_byte() {
+    let machine = machine();
+    let service = Service::start(pccs(&machine.collateral)).await;
+    let fetched = service.endorser(None).intel(&machine.quote, NOW).await.unwrap();
+    assert_eq!(fetched, machine.collateral);
+    assert_eq!(service.asked(), 4);
+}
+
+#[tokio::test]
+async fn signed_text_is_never_written_anew() {
+    let machine = machine();
+    // White space and an odd number would not survive a second writing.
+    let text = machine.collateral.tcb_info.replacen("\"tcbType\":0", "\"tcbType\" : 0.0e0", 1);
+    let collateral = IntelCollateral { tcb_info: text, ..machine.collateral };
+    let service = Service::start(pccs(&collateral)).await;
+    let fetched = service.endorser(None).intel(&machine.quote, NOW).await.unwrap();
+    assert_eq!(fetched.tcb_info, collateral.tcb_info);
+}
+
+#[tokio::test]
+async fn answers_are_kept_for_a_day_and_then_asked_for_again() {
+    let machine = machine();
+    let service = Service::start(pccs(&machine.collateral)).await;
+    let endorser = service.endorser(None);
+    for (after, asked) in [(0, 4), (60, 4), (DAY_S - 1, 4), (DAY_S, 8), (DAY_S + 1, 8)] {
+        endorser.intel(&machine.quote, Timestamp(NOW.0 + after)).await.unwrap();
+        assert_eq!(service.asked(), asked, "after {after} s");
+    }
+}
+
+#[tokio::test]
+async fn while_a_service_is_away_the_kept_answers_serve_until_they_end() {
+    let machine = machine();
+    let service = Service::start(pccs(&machine.collateral)).await;
+    let endorser = service.endorser(None);
+    endorser.intel(&machine.quote, NOW).await.unwrap();
+    service.close();
+    let later = Timestamp(NOW.0 + 20 * DAY_S);
+    assert_eq!(endorser.intel(&machine.quote, later).await.unwrap(), machine.collateral);
+    let too_late = Timestamp(NOW.0 + 40 * DAY_S);
+    let error = endorser.intel(&machine.quote, too_late).await.unwrap_err();
+    assert!(
+        matches!(error, EndorseError::Fetch(FetchError::Status { status: 404, .. })),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn answers_outlive_the_process_in_a_folder() {
+    let machine = machine();
+    let service = Service::start(pccs(&machine.collateral)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("endorsements");
+    service.endorser(Some(kept.clone())).intel(&machine.quote, NOW).await.unwrap();
+    let fetched = service.endorser(Some(kept.clone())).intel(&machine.quote, NOW).await.unwrap();
+    assert_eq!((fetched, service.asked()), (machine.collateral.clone(), 4));
+
+    // What was damaged meanwhile is asked for again.
+    for file in std::fs::read_dir(&kept).unwrap() {
+        std::fs::write(file.unwrap().path(), b"{").unwrap();
+    }
+    let fetched = service.endorser(Some(kept)).intel(&machine.quote, NOW).await.unwrap();
+    assert_eq!((fetched, service.asked()), (machine.collateral, 8));
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_used_is_named() {
+    let machine = machine();
+    type Change = fn(&mut Canned);
+    let wrong: [(&str, Change); 8] = [
+        (PCK_CRL, |canned| canned.body = b"<html>".to_vec()),
+        (PCK_CRL, |canned| canned.body = vec![0x30, 0x80]),
+        (PCK_CRL, |canned| canned.header = None),
+        (ROOT_CRL, |canned| canned.body = b"30".to_vec()),
+        (QE_IDENTITY, |canned| canned.body = b"{}".to_vec()),
+        (QE_IDENTITY, |canned| {
+            canned.body = b"{\"enclaveIdentity\":{},\"signature\":\"00\"}".to_vec()
+        }),
+        (QE_IDENTITY, |canned| canned.header.as_mut().unwrap().1 = "%zz".into()),
+        (QE_IDENTITY, |canned| canned.header.as_mut().unwrap().1 = "nothing".into()),
+    ];
+    for (case, (path, change)) in wrong.into_iter().enumerate() {
+        let service = Service::start(pccs(&machine.collateral)).await;
+        service.change(path, change);
+        let error = service.endorser(None).intel(&machine.quote, NOW).await.unwrap_err();
+        match error {
+            EndorseError::Answer { url, .. } => assert!(url.ends_with(path), "case {case}: {url}"),
+            error => panic!("case {case}: {error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_cut_off() {
+    let machine = machine();
+    let service = Service::start(pccs(&machine.collateral)).await;
+    service.change(ROOT_CRL, |canned| canned.body = vec![b'0'; 2 * 1024 * 1024]);
+    let error = service.endorser(None).intel(&machine.quote, NOW).await.unwrap_err();
+    assert!(matches!(error, EndorseError::Fetch(FetchError::TooLong { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_is_named_with_what_to_do() {
+    let machine = machine();
+    let services = Services { intel: "http://127.0.0.1:9".into(), ..Services::vendors() };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let endorser = Endorser::new(services, None).unwrap();
+    let error = endorser.intel(&machine.quote, NOW).await.unwrap_err().to_string();
+    assert!(error.contains("127.0.0.1:9") && error.contains("name a mirror"), "{error}");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_quote_ask_nobody() {
+    let service = Service::start(HashMap::new()).await;
+    let error = service.endorser(None).intel(b"garbage", NOW).await.unwrap_err();
+    assert!(matches!(error, EndorseError::Evidence(_)), "{error}");
+    assert_eq!(service.asked(), 0);
+}
