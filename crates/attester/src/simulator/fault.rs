@@ -7,7 +7,7 @@ use super::kind::{SimulatedCpu, SimulatedKind};
 pub enum Fault {
     /// Collateral that ended ten days ago.
     CollateralExpired,
-    /// Another compose file beside the log than the one that was measured.
+    /// A host that shows another compose file than the guest measured, and configured it so.
     ComposeSwapped,
     /// A guest that the host can debug.
     Debug,
@@ -82,16 +82,15 @@ impl Fault {
             Fault::EventDigest | Fault::EventDropped | Fault::EventsSwapped => {
                 matches!(cpu, SimulatedCpu::TdxCcel | SimulatedCpu::TdxDstack)
             }
+            Fault::Migratable | Fault::SeptVe => cpu != SimulatedCpu::Sgx,
             Fault::ServiceTd => cpu == SimulatedCpu::TdxV5,
             Fault::CollateralExpired
             | Fault::Debug
-            | Fault::Migratable
             | Fault::OtherPlatform
             | Fault::OtherReportData
             | Fault::OtherRoot
             | Fault::OtherTeeIdentity
             | Fault::OtherTeeTcbInfo
-            | Fault::SeptVe
             | Fault::TcbOutOfDate
             | Fault::TcbRevoked
             | Fault::TcbUnknown

@@ -11,7 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use sha2::{Digest, Sha256, Sha384};
 use subrosa_protocol::{B256, Duration, Timestamp};
 use subrosa_verifier::{
-    CpuEvidence, EventLog, IntelCollateral, SgxEvidence, TdxEvidence, tdx_measurement,
+    CpuEvidence, EventLog, IntelCollateral, SgxEvidence, TdxEvidence, dstack_measurement,
+    sgx_measurement, tdx_measurement,
 };
 
 use self::collateral::{DAY_S, LIFE_S};
@@ -51,6 +52,7 @@ enum Technology {
 /// Intel's form of evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
+    Sgx,
     Tdx,
     TdxCcel,
     TdxDstack,
@@ -71,6 +73,7 @@ pub(crate) struct Platform {
 impl Form {
     fn technology(self) -> Technology {
         match self {
+            Form::Sgx => Technology::Sgx,
             Form::Tdx | Form::TdxCcel | Form::TdxDstack | Form::TdxV5 => Technology::Tdx,
         }
     }
@@ -80,13 +83,19 @@ impl Form {
         match self {
             Form::TdxCcel => Boot::with_firmware_log(image),
             Form::TdxDstack => Boot::of_dstack(image),
-            Form::Tdx | Form::TdxV5 => Boot::unlogged(),
+            Form::Sgx | Form::Tdx | Form::TdxV5 => Boot::unlogged(),
         }
     }
 
     /// The measurement of the image with this label, as releases list it.
     pub(crate) fn measurement(self, image: &str) -> B256 {
-        tdx_measurement(&mrtd(image), &self.boot(image).registers)
+        match self.technology() {
+            Technology::Sgx => {
+                let (enclave, signer) = (mrenclave(image), mrsigner());
+                sgx_measurement(&enclave, &signer, ENCLAVE_PRODUCT_ID, ENCLAVE_SVN)
+            }
+            Technology::Tdx => tdx_image(&mrtd(image), &self.boot(image)),
+        }
     }
 }
 
@@ -204,6 +213,7 @@ impl SimulatedCpu {
     /// The form of evidence of Intel's processors.
     pub(crate) fn intel_form(self) -> Form {
         match self {
+            SimulatedCpu::Sgx => Form::Sgx,
             SimulatedCpu::Tdx => Form::Tdx,
             SimulatedCpu::TdxCcel => Form::TdxCcel,
             SimulatedCpu::TdxDstack => Form::TdxDstack,
@@ -215,6 +225,14 @@ impl SimulatedCpu {
 /// The root certificate of every simulator's Intel, DER.
 pub(crate) fn root_der() -> Vec<u8> {
     Pki::under(ROOT_NAME).root_der().to_vec()
+}
+
+fn tdx_image(mrtd: &[u8; 48], boot: &Boot) -> B256 {
+    match boot.event_log(None) {
+        EventLog::Dstack { log, .. } => dstack_measurement(mrtd, &boot.registers, &log)
+            .expect("the simulator's own log can be read"),
+        EventLog::Ccel { .. } | EventLog::None => tdx_measurement(mrtd, &boot.registers),
+    }
 }
 
 fn mrtd(image: &str) -> [u8; 48] {

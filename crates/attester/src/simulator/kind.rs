@@ -22,6 +22,8 @@ pub struct SimulatedKind {
 /// A processor, with the form of its evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SimulatedCpu {
+    /// Intel SGX: a quote of version 3.
+    Sgx,
     /// Intel TDX: a quote of version 4, no event log.
     Tdx,
     /// The same, with the firmware's event log.
@@ -54,12 +56,18 @@ impl SimulatedKind {
 
 impl SimulatedCpu {
     /// All processors.
-    pub const ALL: [SimulatedCpu; 4] =
-        [SimulatedCpu::Tdx, SimulatedCpu::TdxCcel, SimulatedCpu::TdxDstack, SimulatedCpu::TdxV5];
+    pub const ALL: [SimulatedCpu; 5] = [
+        SimulatedCpu::Sgx,
+        SimulatedCpu::Tdx,
+        SimulatedCpu::TdxCcel,
+        SimulatedCpu::TdxDstack,
+        SimulatedCpu::TdxV5,
+    ];
 
     /// The processor as reports name it.
     pub fn cpu(self) -> Cpu {
         match self {
+            SimulatedCpu::Sgx => Cpu::Sgx,
             SimulatedCpu::Tdx
             | SimulatedCpu::TdxCcel
             | SimulatedCpu::TdxDstack
@@ -69,6 +77,7 @@ impl SimulatedCpu {
 
     fn name(self) -> &'static str {
         match self {
+            SimulatedCpu::Sgx => "sgx",
             SimulatedCpu::Tdx => "tdx",
             SimulatedCpu::TdxCcel => "tdx-ccel",
             SimulatedCpu::TdxDstack => "tdx-dstack",

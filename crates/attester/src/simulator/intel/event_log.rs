@@ -83,7 +83,7 @@ impl Boot {
     /// What the host configured the guest with: the compose file's hash, where there is one.
     pub(crate) fn config_id(&self, fault: Option<Fault>) -> [u8; 48] {
         let mut config_id = [0; 48];
-        if let Form::Dstack { app_compose } = &self.form {
+        if let EventLog::Dstack { app_compose, .. } = self.event_log(fault) {
             config_id[0] = CONFIG_ID_OF_COMPOSE;
             config_id[1..33].copy_from_slice(&Sha256::digest(app_compose));
         }

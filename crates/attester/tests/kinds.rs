@@ -1,0 +1,143 @@
+//! What a verifier makes of each kind of simulated machine, and of each thing that can be wrong
+//! with it.
+
+use subrosa_attester::{Fault, SimulatedCpu, SimulatedKind, Simulator};
+use subrosa_protocol::manifest::{Layer, ModelManifest};
+use subrosa_protocol::workload::{Backend, BackendKind, WorkloadModel};
+use subrosa_protocol::{Address, B256, Keyset, Timestamp, Workload};
+use subrosa_verifier::{
+    Attested, Block, ChainView, CheckName, Evidence, Freshness, Kind, Nonce, Outcome, Policy,
+    Refusal, Releases, verify,
+};
+
+const NOW: Timestamp = Timestamp(1_790_000_000);
+const IMAGE: &str = "pod 0.1";
+const CHAIN_ID: u64 = 31_337;
+const BLOCK: Block =
+    Block { number: 40, hash: B256::new([0xb1; 32]), timestamp: Timestamp(NOW.0 - 60) };
+
+fn manifest() -> ModelManifest {
+    let sha256 = B256::repeat_byte(0x3a);
+    let layer = Layer { role: "weights".into(), path: "model.gguf".into(), size: 1_000, sha256 };
+    ModelManifest::new(vec![layer]).unwrap()
+}
+
+fn workload() -> Vec<u8> {
+    let model = WorkloadModel { name: "smollm2".into(), manifest: manifest(), settings: vec![] };
+    let workload = Workload {
+        image: IMAGE.into(),
+        backend: Backend { kind: BackendKind::Builtin, in_image: true, pulls: false },
+        exits: vec![],
+        models: vec![model],
+    };
+    workload.to_bytes()
+}
+
+fn keyset() -> Vec<u8> {
+    let not_after = Timestamp(NOW.0 + 90_000);
+    Keyset { signer: Address::repeat_byte(0x51), not_after }.to_bytes()
+}
+
+fn nonce() -> Nonce {
+    Nonce {
+        verifier: B256::ZERO,
+        chain_id: CHAIN_ID,
+        block_number: BLOCK.number,
+        block_hash: BLOCK.hash,
+    }
+}
+
+fn freshness() -> Freshness {
+    let finalised = Block { number: 44, hash: B256::repeat_byte(0xb2), timestamp: NOW };
+    let view = ChainView { chain_id: CHAIN_ID, finalised, named: Some(BLOCK) };
+    Freshness { nonce: None, chain: Some(view) }
+}
+
+/// What a strict client of a simulated network makes of evidence, where the image is released for
+/// machines of this kind.
+fn appraise(kind: SimulatedKind, simulator: &Simulator) -> Result<Attested, Refusal> {
+    let evidence = simulator.evidence(&nonce(), &keyset(), &workload(), NOW).unwrap();
+    let received = Evidence::parse(evidence.as_bytes()).unwrap();
+    assert_eq!(received, evidence);
+    let releases = Releases {
+        measurements: vec![Simulator::measurement_of(kind, IMAGE)],
+        models: vec![manifest().digest()],
+    };
+    verify(&received, &Policy::simulated(releases), &freshness(), NOW)
+}
+
+/// The check that a fault fails at.
+fn check_of(fault: Fault) -> CheckName {
+    match fault {
+        Fault::CollateralExpired
+        | Fault::OtherPlatform
+        | Fault::OtherTeeIdentity
+        | Fault::OtherTeeTcbInfo => CheckName::IntelPcsCollateral,
+        Fault::ComposeSwapped => CheckName::ComposeBinding,
+        Fault::Debug => CheckName::TeeDebugDisabled,
+        Fault::EventDigest | Fault::EventDropped | Fault::EventPayload | Fault::EventsSwapped => {
+            CheckName::EventLogIntegrity
+        }
+        Fault::Migratable | Fault::SeptVe | Fault::ServiceTd => CheckName::TeeHardwareConfig,
+        Fault::OtherConfigId => CheckName::TeeBootConfig,
+        Fault::OtherReportData => CheckName::TeeReportdataBinding,
+        Fault::OtherRoot => CheckName::TeeCertChain,
+        Fault::TcbOutOfDate | Fault::TcbUnknown => CheckName::TeeTcbCurrent,
+        Fault::TcbRevoked => CheckName::TeeTcbNotRevoked,
+        Fault::TrailingBytes => CheckName::TeeQuoteStructure,
+    }
+}
+
+#[test]
+fn every_kind_is_accepted_as_what_it_is() {
+    for kind in SimulatedKind::all() {
+        let attested = appraise(kind, &Simulator::of(kind, IMAGE))
+            .unwrap_or_else(|refusal| panic!("{kind}: {refusal}"));
+        assert_eq!(attested.report().kind, Kind::Evidence(kind.cpu.cpu()), "{kind}");
+        assert_eq!(attested.measurement(), Simulator::measurement_of(kind, IMAGE), "{kind}");
+        assert!(attested.report().simulated, "{kind}");
+    }
+}
+
+#[test]
+fn an_event_log_is_replayed_and_a_compose_file_compared() {
+    for (cpu, log, compose) in [
+        (SimulatedCpu::Tdx, Outcome::Waived, Outcome::Waived),
+        (SimulatedCpu::TdxV5, Outcome::Waived, Outcome::Waived),
+        (SimulatedCpu::TdxCcel, Outcome::Passed, Outcome::Waived),
+        (SimulatedCpu::TdxDstack, Outcome::Passed, Outcome::Passed),
+    ] {
+        let kind = SimulatedKind { cpu, ..SimulatedKind::TDX };
+        let attested = appraise(kind, &Simulator::of(kind, IMAGE)).unwrap();
+        let outcome = |name| attested.report().outcome(name);
+        assert_eq!(outcome(CheckName::EventLogIntegrity), log, "{kind}");
+        assert_eq!(outcome(CheckName::ComposeBinding), compose, "{kind}");
+    }
+}
+
+#[test]
+fn every_fault_of_every_kind_fails_its_check() {
+    for kind in SimulatedKind::all() {
+        for fault in Fault::ALL.into_iter().filter(|fault| fault.applies_to(kind)) {
+            let simulator = Simulator::faulty_of(kind, IMAGE, fault);
+            let Err(refusal) = appraise(kind, &simulator) else {
+                panic!("{kind} is accepted with {fault:?}");
+            };
+            let check = check_of(fault);
+            assert_eq!(refusal.failed().name, check, "{kind}, {fault:?}: {refusal}");
+        }
+    }
+}
+
+#[test]
+fn an_image_that_is_released_for_another_kind_only_is_refused() {
+    let kinds: Vec<_> = SimulatedKind::all().collect();
+    let measurement = |kind| Simulator::measurement_of(kind, IMAGE);
+    for (kind, other) in kinds.iter().flat_map(|kind| kinds.iter().map(move |other| (kind, other)))
+    {
+        if measurement(*kind) != measurement(*other) {
+            let refusal = appraise(*other, &Simulator::of(*kind, IMAGE)).unwrap_err();
+            assert_eq!(refusal.failed().name, CheckName::TeeMeasurement, "{kind} as {other}");
+        }
+    }
+}
