@@ -29,6 +29,7 @@ mod nonce;
 mod policy;
 mod quote;
 mod quoted;
+mod release_proof;
 mod report;
 mod sgx;
 mod snp;
@@ -55,5 +56,9 @@ pub use policy::{
     Releases, Root, Roots, SIMULATOR_ROOT_SHA256, SgxPolicy, Stated, TdxPolicy, Trust,
 };
 pub use quote::{sgx_measurement, tdx_measurement};
+pub use release_proof::{
+    ENTRIES_MAX, EntryProof, HEADER_BYTES_MAX, NODE_BYTES_MAX, NODES_MAX, ProofRefusal,
+    ProvenReleases, ReleaseKind, ReleaseProof, Standing, storage_slot,
+};
 pub use report::{Check, Outcome, Refusal, Report, Verdict};
 pub use verify::{recheck, verify};
