@@ -29,7 +29,6 @@ mod nonce;
 mod policy;
 mod quote;
 mod quoted;
-mod release_proof;
 mod report;
 mod sgx;
 mod snp;
@@ -51,14 +50,13 @@ pub use evidence::{
 pub use kind::{Cpu, Kind};
 pub use nonce::{Block, ChainView, Freshness, Nonce, report_data};
 pub use policy::{
-    Absent, Allowed, AmdPolicy, ConfigId, Debug, Demand, Gpu, INTEL_ROOT_SHA256, IntelPolicy,
-    IntelTcbStatus, Machines, Modules, NonceKind, NoncePolicy, NvidiaPolicy, Policy, PolicyError,
-    Releases, Root, Roots, SIMULATOR_ROOT_SHA256, SgxPolicy, Stated, TdxPolicy, Trust,
+    AMD_ARK_GENOA_SHA256, AMD_ARK_MILAN_SHA256, AMD_ARK_TURIN_SHA256, Absent, Allowed, AmdPolicy,
+    AmdProduct, AmdTcb, AmdTcbFloors, Bit, ConfigId, Debug, Demand, Gpu, GuestPolicyBits, HostData,
+    INTEL_ROOT_SHA256, IdBlock, IntelPolicy, IntelTcbStatus, KeyDigest, Machines, Modules,
+    NonceKind, NoncePolicy, NvidiaPolicy, PlatformBits, Policy, PolicyError, Releases, Root, Roots,
+    SIMULATOR_AMD_ROOT_SHA256, SIMULATOR_ROOT_SHA256, SgxPolicy, Stated, TdxPolicy, Trust,
 };
 pub use quote::{sgx_measurement, tdx_measurement};
-pub use release_proof::{
-    ENTRIES_MAX, EntryProof, HEADER_BYTES_MAX, NODE_BYTES_MAX, NODES_MAX, ProofRefusal,
-    ProvenReleases, ReleaseKind, ReleaseProof, Standing, storage_slot,
-};
 pub use report::{Check, Outcome, Refusal, Report, Verdict};
+pub use snp::snp_measurement;
 pub use verify::{recheck, verify};

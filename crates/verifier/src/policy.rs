@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 use subrosa_protocol::{B256, Duration};
 
 pub use absent::Absent;
-pub use amd::AmdPolicy;
+pub use amd::{
+    AMD_ARK_GENOA_SHA256, AMD_ARK_MILAN_SHA256, AMD_ARK_TURIN_SHA256, AmdPolicy, AmdProduct,
+    AmdTcb, AmdTcbFloors, Bit, GuestPolicyBits, HostData, IdBlock, KeyDigest, PlatformBits,
+    SIMULATOR_AMD_ROOT_SHA256,
+};
 pub(crate) use intel::XFAM_OF_TDX;
 pub use intel::{ConfigId, IntelPolicy, IntelTcbStatus, Modules, SgxPolicy, Stated, TdxPolicy};
 pub use nvidia::{Demand, NvidiaPolicy};

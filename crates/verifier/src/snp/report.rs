@@ -1,0 +1,302 @@
+//! The layout of an SEV-SNP attestation report, versions 2 to 5 (AMD's SEV-SNP firmware ABI,
+//! document 56860, table ATTESTATION_REPORT; spec/evidence.md section 11).
+//!
+//! This reads; whether to believe what is read is decided one level up.
+
+use crate::policy::{AmdProduct, AmdTcb};
+
+/// Every report's length.
+pub(crate) const REPORT_BYTES: usize = 1_184;
+
+/// What the signature covers: everything before it.
+const SIGNED_BYTES: usize = 0x2a0;
+
+/// Room for r and for s; P-384 needs less.
+const SIGNATURE_FIELD_BYTES: usize = 72;
+
+/// A number of P-384.
+const SCALAR_BYTES: usize = 48;
+
+const VERSIONS: std::ops::RangeInclusive<u32> = 2..=5;
+const ALGORITHM_ECDSA_P384_SHA384: u32 = 1;
+
+const CURRENT_TCB: usize = 0x038;
+const REPORTED_TCB: usize = 0x180;
+const COMMITTED_TCB: usize = 0x1e0;
+const LAUNCH_TCB: usize = 0x1f0;
+const CPUID: usize = 0x188;
+const CHIP_ID: usize = 0x1a0;
+const CHIP_ID_BYTES: usize = 64;
+/// Turin's chips have short numbers, zeros fill the rest.
+const TURIN_CHIP_ID_BYTES: usize = 8;
+
+/// Bytes that belong to no field in any version.
+const RESERVED: [(usize, usize); 7] = [
+    (0x04c, 0x050),
+    (0x18b, 0x1a0),
+    (0x1eb, 0x1ec),
+    (0x1ef, 0x1f0),
+    (0x208, 0x2a0),
+    (SIGNED_BYTES + SCALAR_BYTES, SIGNED_BYTES + SIGNATURE_FIELD_BYTES),
+    (SIGNED_BYTES + SIGNATURE_FIELD_BYTES + SCALAR_BYTES, REPORT_BYTES),
+];
+/// Family, model and stepping, before version 3.
+const RESERVED_BEFORE_3: (usize, usize) = (CPUID, CPUID + 3);
+/// Two vectors of mitigations, before version 5.
+const RESERVED_BEFORE_5: (usize, usize) = (0x1f8, 0x208);
+
+/// A report whose structure is sound.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report<'a> {
+    bytes: &'a [u8; REPORT_BYTES],
+    tcbs: Tcbs,
+}
+
+/// The four TCBs of a report.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tcbs {
+    /// What runs.
+    pub(crate) current: AmdTcb,
+    /// What the host lets the chip sign for.
+    pub(crate) reported: AmdTcb,
+    /// What cannot be rolled back any more.
+    pub(crate) committed: AmdTcb,
+    /// What ran when the guest was started.
+    pub(crate) launch: AmdTcb,
+}
+
+impl<'a> Report<'a> {
+    /// Reads a report, from its first byte to its last.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Report<'a>, BadReport> {
+        let bytes: &[u8; REPORT_BYTES] =
+            bytes.try_into().map_err(|_| BadReport::Length { got: bytes.len() })?;
+        let version = u32_at(bytes, 0);
+        if !VERSIONS.contains(&version) {
+            return Err(BadReport::Version { got: version });
+        }
+        let algorithm = u32_at(bytes, 0x034);
+        if algorithm != ALGORITHM_ECDSA_P384_SHA384 {
+            return Err(BadReport::Algorithm { got: algorithm });
+        }
+        check_reserved(bytes, version)?;
+        let layout = match version {
+            // Turin's firmware never wrote version 2, so its reports have the older layout.
+            2 => TcbLayout::MilanAndGenoa,
+            _ => TcbLayout::of(product_of(bytes[CPUID], bytes[CPUID + 1])?),
+        };
+        let tcbs = Tcbs {
+            current: layout.read(bytes, CURRENT_TCB)?,
+            reported: layout.read(bytes, REPORTED_TCB)?,
+            committed: layout.read(bytes, COMMITTED_TCB)?,
+            launch: layout.read(bytes, LAUNCH_TCB)?,
+        };
+        Ok(Report { bytes, tcbs })
+    }
+
+    pub(crate) fn version(&self) -> u32 {
+        u32_at(self.bytes, 0)
+    }
+
+    /// The generation of the chip as the report itself names it, from version 3 on.
+    pub(crate) fn product(&self) -> Option<AmdProduct> {
+        match self.version() {
+            2 => None,
+            _ => product_of(self.bytes[CPUID], self.bytes[CPUID + 1]).ok(),
+        }
+    }
+
+    /// Whether the bytes of its TCBs were read as this generation writes them.
+    pub(crate) fn has_layout_of(&self, product: AmdProduct) -> bool {
+        match self.product() {
+            Some(named) => named == product,
+            None => TcbLayout::of(product) == TcbLayout::MilanAndGenoa,
+        }
+    }
+
+    pub(crate) fn guest_svn(&self) -> u32 {
+        u32_at(self.bytes, 0x004)
+    }
+
+    /// What the guest demanded of its host, as a little-endian number.
+    pub(crate) fn guest_policy(&self) -> u64 {
+        u64_at(self.bytes, 0x008)
+    }
+
+    pub(crate) fn family_id(&self) -> [u8; 16] {
+        self.field(0x010)
+    }
+
+    pub(crate) fn image_id(&self) -> [u8; 16] {
+        self.field(0x020)
+    }
+
+    /// The privilege level that asked for the report.
+    pub(crate) fn vmpl(&self) -> u32 {
+        u32_at(self.bytes, 0x030)
+    }
+
+    pub(crate) fn tcbs(&self) -> &Tcbs {
+        &self.tcbs
+    }
+
+    /// What the platform says of itself, as a little-endian number.
+    pub(crate) fn platform_info(&self) -> u64 {
+        u64_at(self.bytes, 0x040)
+    }
+
+    /// Which keys took part.
+    pub(crate) fn key_info(&self) -> u32 {
+        u32_at(self.bytes, 0x048)
+    }
+
+    /// The bytes that the guest had signed.
+    pub(crate) fn report_data(&self) -> [u8; 64] {
+        self.field(0x050)
+    }
+
+    /// The measurement of what was loaded at start.
+    pub(crate) fn measurement(&self) -> [u8; 48] {
+        self.field(0x090)
+    }
+
+    /// What the host chose for the guest to read.
+    pub(crate) fn host_data(&self) -> [u8; 32] {
+        self.field(0x0c0)
+    }
+
+    pub(crate) fn id_key_digest(&self) -> [u8; 48] {
+        self.field(0x0e0)
+    }
+
+    pub(crate) fn author_key_digest(&self) -> [u8; 48] {
+        self.field(0x110)
+    }
+
+    /// The chip's number, with the zeros that fill a short one.
+    pub(crate) fn chip_id(&self) -> [u8; CHIP_ID_BYTES] {
+        self.field(CHIP_ID)
+    }
+
+    /// What the signature covers.
+    pub(crate) fn signed(&self) -> &'a [u8] {
+        &self.bytes[..SIGNED_BYTES]
+    }
+
+    /// The signature as others write it: r and s, 48 bytes each, big-endian.
+    pub(crate) fn signature(&self) -> [u8; 2 * SCALAR_BYTES] {
+        let mut signature: [u8; 2 * SCALAR_BYTES] = [0; 2 * SCALAR_BYTES];
+        let (r, s) = signature.split_at_mut(SCALAR_BYTES);
+        r.copy_from_slice(&self.bytes[SIGNED_BYTES..][..SCALAR_BYTES]);
+        s.copy_from_slice(&self.bytes[SIGNED_BYTES + SIGNATURE_FIELD_BYTES..][..SCALAR_BYTES]);
+        r.reverse();
+        s.reverse();
+        signature
+    }
+
+    fn field<const N: usize>(&self, offset: usize) -> [u8; N] {
+        self.bytes[offset..offset + N].try_into().expect("every field lies inside the report")
+    }
+}
+
+/// How many bytes of CHIP_ID a generation uses; zeros fill the rest.
+pub(crate) fn chip_id_bytes(product: AmdProduct) -> usize {
+    match product {
+        AmdProduct::Genoa | AmdProduct::Milan => CHIP_ID_BYTES,
+        AmdProduct::Turin => TURIN_CHIP_ID_BYTES,
+    }
+}
+
+/// Where the parts stand in the eight bytes of a TCB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TcbLayout {
+    MilanAndGenoa,
+    Turin,
+}
+
+impl TcbLayout {
+    fn of(product: AmdProduct) -> TcbLayout {
+        match product {
+            AmdProduct::Genoa | AmdProduct::Milan => TcbLayout::MilanAndGenoa,
+            AmdProduct::Turin => TcbLayout::Turin,
+        }
+    }
+
+    fn read(self, bytes: &[u8; REPORT_BYTES], offset: usize) -> Result<AmdTcb, BadReport> {
+        let reserved = BadReport::Reserved { offset };
+        match (self, &bytes[offset..offset + 8]) {
+            (TcbLayout::MilanAndGenoa, &[boot_loader, tee, 0, 0, 0, 0, snp, microcode]) => {
+                Ok(AmdTcb { fmc: 0, boot_loader, tee, snp, microcode })
+            }
+            (TcbLayout::Turin, &[fmc, boot_loader, tee, snp, 0, 0, 0, microcode]) => {
+                Ok(AmdTcb { fmc, boot_loader, tee, snp, microcode })
+            }
+            _ => Err(reserved),
+        }
+    }
+}
+
+fn check_reserved(bytes: &[u8; REPORT_BYTES], version: u32) -> Result<(), BadReport> {
+    let older = [(version < 3, RESERVED_BEFORE_3), (version < 5, RESERVED_BEFORE_5)];
+    let older = older.into_iter().filter_map(|(applies, range)| applies.then_some(range));
+    for (start, end) in RESERVED.into_iter().chain(older) {
+        if let Some(at) = bytes[start..end].iter().position(|byte| *byte != 0) {
+            return Err(BadReport::Reserved { offset: start + at });
+        }
+    }
+    Ok(())
+}
+
+/// The generation by CPUID's family and model, each with its extended part added.
+fn product_of(family: u8, model: u8) -> Result<AmdProduct, BadReport> {
+    match (family, model) {
+        (0x19, 0x00..=0x0f) => Ok(AmdProduct::Milan),
+        (0x19, 0x10..=0x1f | 0xa0..=0xaf) => Ok(AmdProduct::Genoa),
+        (0x1a, 0x00..=0x11) => Ok(AmdProduct::Turin),
+        _ => Err(BadReport::Processor { family, model }),
+    }
+}
+
+fn u32_at(bytes: &[u8; REPORT_BYTES], offset: usize) -> u32 {
+    u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("four bytes were taken"))
+}
+
+fn u64_at(bytes: &[u8; REPORT_BYTES], offset: usize) -> u64 {
+    u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("eight bytes were taken"))
+}
+
+/// Why bytes are no SEV-SNP report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadReport {
+    /// Another algorithm of signatures.
+    #[error("the report is signed by algorithm {got}, expected 1 (ECDSA P-384 with SHA-384)")]
+    Algorithm {
+        /// The algorithm.
+        got: u32,
+    },
+    /// Too short or too long.
+    #[error("the report has {got} bytes, expected {REPORT_BYTES}")]
+    Length {
+        /// How many it has.
+        got: usize,
+    },
+    /// A processor that this verifier does not know.
+    #[error("the report is of processor family {family:#x}, model {model:#x}, which is unknown")]
+    Processor {
+        /// CPUID's family, extended part included.
+        family: u8,
+        /// CPUID's model, extended part included.
+        model: u8,
+    },
+    /// A byte that belongs to no field is not zero.
+    #[error("the report has something in its reserved bytes at {offset:#x}")]
+    Reserved {
+        /// Where.
+        offset: usize,
+    },
+    /// Another version.
+    #[error("the report has version {got}, this verifier reads 2 to 5")]
+    Version {
+        /// The version.
+        got: u32,
+    },
+}
