@@ -1,0 +1,82 @@
+//! Certificate revocation lists (RFC 5280, section 5).
+
+use std::collections::HashMap;
+
+use der::{Decode, Encode};
+use x509_cert::crl::{RevokedCert, TbsCertList};
+use x509_cert::ext::pkix::CrlReason;
+use x509_cert::name::Name;
+
+use crate::crypto;
+use crate::revocation::{AnswerError, Status, window};
+use crate::x509::{Certificate, Signed, check_extensions, extension, seconds};
+
+/// NVIDIA's lists are under 2 KiB; a list of 7000 entries still fits.
+pub const CRL_BYTES_MAX: usize = 256 * 1024;
+
+/// A parsed list.
+#[derive(Debug)]
+pub(crate) struct RevocationList {
+    signed: Vec<u8>,
+    signature: Vec<u8>,
+    issuer: Name,
+    this_update: u64,
+    next_update: Option<u64>,
+    revoked: HashMap<Vec<u8>, Status>,
+}
+
+impl RevocationList {
+    pub(crate) fn parse(der: &[u8]) -> Result<Self, AnswerError> {
+        if der.len() > CRL_BYTES_MAX {
+            return Err(AnswerError::TooLong { got: der.len() });
+        }
+        let signed = Signed::split(der)?;
+        if signed.certificates.is_some() {
+            return Err(AnswerError::Form { part: "end" });
+        }
+        let list: TbsCertList = TbsCertList::from_der(signed.body)?;
+        signed.check_algorithm(&list.signature.to_der()?)?;
+        // A list of changes (delta) or of a part of the certificates says so in an extension that
+        // is critical; neither is understood.
+        check_extensions(list.crl_extensions.as_ref(), |_| false)?;
+        let revoked = list.revoked_certificates.iter().flatten();
+        Ok(Self {
+            revoked: revoked.map(entry).collect::<Result<_, _>>()?,
+            signed: signed.body.to_vec(),
+            signature: signed.signature.to_vec(),
+            issuer: list.issuer,
+            this_update: seconds(&list.this_update),
+            next_update: list.next_update.as_ref().map(seconds),
+        })
+    }
+
+    /// Whether this list claims to be `issuer`'s.
+    pub(crate) fn is_of(&self, issuer: &Certificate) -> bool {
+        self.issuer == *issuer.subject()
+    }
+
+    /// Demands that `issuer` signed this list and that it is of `at` (Unix seconds).
+    pub(crate) fn check(&self, issuer: &Certificate, at: u64) -> Result<(), AnswerError> {
+        let signed = issuer.may_sign_lists()
+            && crypto::verify_der(issuer.point(), &self.signed, &self.signature);
+        if !signed {
+            return Err(AnswerError::Signature { signer: issuer.title() });
+        }
+        window(self.this_update, self.next_update, at)
+    }
+
+    /// What the list says of a serial number.
+    pub(crate) fn status(&self, serial: &[u8]) -> Status {
+        self.revoked.get(serial).copied().unwrap_or(Status::Good)
+    }
+}
+
+fn entry(revoked: &RevokedCert) -> Result<(Vec<u8>, Status), AnswerError> {
+    let extensions = revoked.crl_entry_extensions.as_ref();
+    check_extensions(extensions, |_| false)?;
+    let status = match extension::<CrlReason>(extensions)? {
+        Some(CrlReason::CertificateHold) => Status::Hold,
+        _ => Status::Revoked,
+    };
+    Ok((revoked.serial_number.as_bytes().to_vec(), status))
+}

@@ -1,0 +1,50 @@
+//! The few primitives that NVIDIA's evidence uses, all by `ring`.
+
+use ring::digest::{self, Algorithm};
+use ring::signature::{
+    ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_FIXED, EcdsaVerificationAlgorithm, UnparsedPublicKey,
+};
+
+/// Length of an uncompressed P-384 point: 0x04, x, y (SEC 1, section 2.3.3).
+pub(crate) const POINT_LEN: usize = 97;
+/// Length of a raw P-384 signature: r ‖ s, big-endian.
+pub(crate) const FIXED_SIGNATURE_LEN: usize = 96;
+
+/// Whether `signature` (raw r ‖ s) over the SHA-384 of `message` is `point`'s.
+pub(crate) fn verify_fixed(point: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    verify(&ECDSA_P384_SHA384_FIXED, point, message, signature)
+}
+
+/// Whether `signature` (DER) over the SHA-384 of `message` is `point`'s.
+pub(crate) fn verify_der(point: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    verify(&ECDSA_P384_SHA384_ASN1, point, message, signature)
+}
+
+fn verify(
+    algorithm: &'static EcdsaVerificationAlgorithm,
+    point: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    UnparsedPublicKey::new(algorithm, point).verify(message, signature).is_ok()
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    fixed(&digest::SHA256, bytes)
+}
+
+pub(crate) fn sha384(bytes: &[u8]) -> [u8; 48] {
+    fixed(&digest::SHA384, bytes)
+}
+
+/// Any hash that OCSP names a certificate's issuer by; RFC 6960 knows no other use of SHA-1 here
+/// than to find an answer, which a signature then proves.
+pub(crate) fn hash(algorithm: &'static Algorithm, bytes: &[u8]) -> Vec<u8> {
+    digest::digest(algorithm, bytes).as_ref().to_vec()
+}
+
+fn fixed<const N: usize>(algorithm: &'static Algorithm, bytes: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(digest::digest(algorithm, bytes).as_ref());
+    out
+}

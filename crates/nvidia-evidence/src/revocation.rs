@@ -1,0 +1,262 @@
+//! Whether certificates still count: OCSP answers and revocation lists that came with the evidence.
+
+use std::collections::HashMap;
+
+use thiserror::Error;
+
+use crate::chain::Chain;
+use crate::crl::RevocationList;
+use crate::hexes::Fingerprint;
+use crate::ocsp::OcspAnswer;
+use crate::time::Utc;
+use crate::x509::{Certificate, CertificateError, Signatures};
+
+/// A node of eight GPUs and four switches needs about 20 answers, its manifests six more. More would
+/// only cost time: every answer about a certificate is verified.
+pub const ANSWERS_MAX: usize = 128;
+
+/// What an authority says of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It counts.
+    Good,
+    /// It is on hold (certificateHold): it does not count for now.
+    Hold,
+    /// It is revoked.
+    Revoked,
+    /// The responder does not know it.
+    Unknown,
+}
+
+/// Why an answer or a list does not count.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs)] // the fields are named by the messages
+pub enum AnswerError {
+    /// Longer than any.
+    #[error("it has {got} bytes, too many")]
+    TooLong { got: usize },
+    /// Not DER, or of an algorithm or with an extension that is not understood.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// DER, but not of the known form.
+    #[error("its {part} is not of the known form")]
+    Form { part: &'static str },
+    /// The responder declined to answer.
+    #[error("the responder declined with status {status}")]
+    NotSuccessful { status: u8 },
+    /// Neither the issuer nor a certificate inside the answer is the responder that it names.
+    #[error("its responder is unknown")]
+    ResponderUnknown,
+    /// The issuer did not appoint the responder to answer for it.
+    #[error("\"{issuer}\" did not appoint the responder \"{responder}\"")]
+    ResponderNotAppointed { responder: String, issuer: String },
+    /// The responder's certificate is not valid at the time.
+    #[error("the responder \"{responder}\" is not valid at the time")]
+    ResponderNotValid { responder: String },
+    /// Somebody else signed.
+    #[error("it is not signed by \"{signer}\"")]
+    Signature { signer: String },
+    /// Of a later time.
+    #[error("it counts from {this_update}, not at {at}")]
+    NotYetValid { this_update: Utc, at: Utc },
+    /// Of an earlier time.
+    #[error("it counted until {next_update}, not at {at}")]
+    Stale { next_update: Utc, at: Utc },
+    /// It does not say until when it counts, so it could be of any time.
+    #[error("it does not say until when it counts")]
+    Endless,
+}
+
+impl From<der::Error> for AnswerError {
+    fn from(error: der::Error) -> Self {
+        Self::Certificate(error.into())
+    }
+}
+
+/// Why a chain's certificates are not known to count.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs)] // the fields are named by the messages
+pub enum RevocationError {
+    /// More answers and lists than any evidence needs.
+    #[error("{got} revocation answers came along, more than {ANSWERS_MAX}")]
+    TooMany { got: usize },
+    /// An answer or list that came along cannot be read.
+    #[error("revocation answer {index} cannot be read: {why}")]
+    Unreadable { index: usize, why: AnswerError },
+    /// Nothing that came along is about this certificate.
+    #[error("no revocation answer is about certificate {index} \"{subject}\"")]
+    Absent { index: usize, subject: String },
+    /// Its authority says that it does not count.
+    #[error("certificate {index} \"{subject}\" is {}", status_text(*status))]
+    NotGood { index: usize, subject: String, status: Status },
+    /// What is about it does not count.
+    #[error("the revocation answer for certificate {index} \"{subject}\": {why}")]
+    Answer { index: usize, subject: String, why: AnswerError },
+}
+
+fn status_text(status: Status) -> &'static str {
+    match status {
+        Status::Good => "good",
+        Status::Hold => "on hold (certificateHold)",
+        Status::Revoked => "revoked",
+        Status::Unknown => "unknown to its authority's responder",
+    }
+}
+
+/// The period of an answer, both ends included.
+pub(crate) fn window(this: u64, next: Option<u64>, at: u64) -> Result<(), AnswerError> {
+    let next = next.ok_or(AnswerError::Endless)?;
+    if at < this {
+        return Err(AnswerError::NotYetValid { this_update: Utc(this), at: Utc(at) });
+    }
+    if at > next {
+        return Err(AnswerError::Stale { next_update: Utc(next), at: Utc(at) });
+    }
+    Ok(())
+}
+
+/// The answers and lists that came along, parsed; what they prove is remembered by certificate.
+#[derive(Debug, Default)]
+pub(crate) struct Revocations {
+    unusable: Option<RevocationError>,
+    answers: Vec<OcspAnswer>,
+    /// Serial number → answers.
+    by_serial: HashMap<Vec<u8>, Vec<usize>>,
+    lists: Vec<RevocationList>,
+    /// Certificate, issuer → what was found: the authorities of eight devices are the same.
+    known: HashMap<(Fingerprint, Fingerprint), Verdict>,
+    /// List, issuer → whether it counts.
+    known_lists: HashMap<(usize, Fingerprint), Result<(), AnswerError>>,
+}
+
+#[derive(Clone, Debug)]
+enum Verdict {
+    Good,
+    NotGood(Status),
+    Unusable(AnswerError),
+    Absent,
+}
+
+impl Revocations {
+    pub(crate) fn new(ocsp: &[&[u8]], crls: &[&[u8]]) -> Self {
+        let mut this = Self::default();
+        let got = ocsp.len() + crls.len();
+        if got > ANSWERS_MAX {
+            this.unusable = Some(RevocationError::TooMany { got });
+            return this;
+        }
+        for (index, der) in ocsp.iter().enumerate() {
+            match OcspAnswer::parse(der) {
+                Ok(answer) => this.add(answer),
+                Err(why) => this.unreadable(index, why),
+            }
+        }
+        for (index, der) in crls.iter().enumerate() {
+            match RevocationList::parse(der) {
+                Ok(list) => this.lists.push(list),
+                Err(why) => this.unreadable(ocsp.len() + index, why),
+            }
+        }
+        this
+    }
+
+    fn add(&mut self, answer: OcspAnswer) {
+        let entry = self.by_serial.entry(answer.statement.serial.clone()).or_default();
+        entry.push(self.answers.len());
+        self.answers.push(answer);
+    }
+
+    fn unreadable(&mut self, index: usize, why: AnswerError) {
+        self.unusable.get_or_insert(RevocationError::Unreadable { index, why });
+    }
+
+    /// Demands a good answer for every certificate of `chain` from number `first` up to below the
+    /// root; returns how many.
+    pub(crate) fn check(
+        &mut self,
+        chain: &Chain,
+        first: usize,
+        signatures: &mut Signatures,
+        at: u64,
+    ) -> Result<usize, RevocationError> {
+        if let Some(error) = &self.unusable {
+            return Err(error.clone());
+        }
+        let mut absent = None;
+        let mut count = 0;
+        for (n, (certificate, issuer)) in chain.issued(first).enumerate() {
+            let (index, subject) = (first + n, certificate.title());
+            count += 1;
+            match self.verdict(certificate, issuer, signatures, at) {
+                Verdict::Good => {}
+                Verdict::NotGood(status) => {
+                    return Err(RevocationError::NotGood { index, subject, status });
+                }
+                Verdict::Unusable(why) => {
+                    return Err(RevocationError::Answer { index, subject, why });
+                }
+                Verdict::Absent => {
+                    absent.get_or_insert(RevocationError::Absent { index, subject });
+                }
+            }
+        }
+        absent.map_or(Ok(count), Err)
+    }
+
+    fn verdict(
+        &mut self,
+        certificate: &Certificate,
+        issuer: &Certificate,
+        signatures: &mut Signatures,
+        at: u64,
+    ) -> Verdict {
+        let key = (certificate.fingerprint(), issuer.fingerprint());
+        if let Some(known) = self.known.get(&key) {
+            return known.clone();
+        }
+        let verdict = self.ask(certificate, issuer, signatures, at);
+        self.known.insert(key, verdict.clone());
+        verdict
+    }
+
+    /// Asks every answer and list about a certificate. One that counts and is bad outweighs all;
+    /// one that does not count outweighs none at all, but not a good one.
+    fn ask(
+        &mut self,
+        certificate: &Certificate,
+        issuer: &Certificate,
+        signatures: &mut Signatures,
+        at: u64,
+    ) -> Verdict {
+        let mut verdict = Verdict::Absent;
+        let serial = certificate.serial();
+        for index in self.by_serial.get(serial).into_iter().flatten() {
+            let answer = &self.answers[*index];
+            if answer.statement.is_about(certificate, issuer) {
+                let checked = answer.check(issuer, signatures, at);
+                verdict = verdict.and(checked, answer.statement.status);
+            }
+        }
+        for (index, list) in self.lists.iter().enumerate().filter(|(_, it)| it.is_of(issuer)) {
+            let key = (index, issuer.fingerprint());
+            let checked = self.known_lists.entry(key).or_insert_with(|| list.check(issuer, at));
+            verdict = verdict.and(checked.clone(), list.status(serial));
+        }
+        verdict
+    }
+}
+
+impl Verdict {
+    fn and(self, checked: Result<(), AnswerError>, status: Status) -> Self {
+        match (self, checked) {
+            (Self::NotGood(status), _) => Self::NotGood(status),
+            (_, Ok(())) if status != Status::Good => Self::NotGood(status),
+            (_, Ok(())) | (Self::Good, Err(_)) => Self::Good,
+            (Self::Unusable(first), Err(_)) => Self::Unusable(first),
+            (Self::Absent, Err(why)) => Self::Unusable(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
