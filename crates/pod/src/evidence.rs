@@ -4,7 +4,7 @@ use std::sync::RwLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use subrosa_attester::Attester;
+use subrosa_attester::{Attester, SecondQuote};
 use subrosa_protocol::B256;
 use subrosa_protocol::hash::sha256;
 use subrosa_verifier::Nonce;
@@ -62,10 +62,24 @@ impl EvidenceDesk {
 
     /// Evidence that answers a verifier's own nonce.
     pub(crate) async fn answer(&self, verifier: B256) -> Result<Bytes, EvidenceError> {
+        self.take_place()?;
+        self.make(verifier).await
+    }
+
+    /// A quote in another form's layout, rate-limited like an answer to a verifier's nonce.
+    pub(crate) async fn second_quote(
+        &self,
+        report_data: [u8; 64],
+        gpu_nonce: [u8; 32],
+    ) -> Result<SecondQuote, EvidenceError> {
+        self.take_place()?;
+        Ok(self.attester.second_quote(report_data, Some(gpu_nonce), clock::now()).await?)
+    }
+
+    fn take_place(&self) -> Result<(), EvidenceError> {
         self.bucket
             .take()
-            .map_err(|wait| EvidenceError::TooMany { retry_after_s: wait.as_secs() + 1 })?;
-        self.make(verifier).await
+            .map_err(|wait| EvidenceError::TooMany { retry_after_s: wait.as_secs() + 1 })
     }
 
     /// Renews the shared evidence for ever; the owner drops the future to stop it.

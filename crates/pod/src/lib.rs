@@ -49,6 +49,7 @@ mod start;
 mod steps;
 mod telling;
 mod tls;
+mod vllm_report;
 mod workload;
 mod world;
 

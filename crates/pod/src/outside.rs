@@ -25,6 +25,7 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
         .route("/subrosa/v1/offer", get(offer))
         .route("/subrosa/v1/keys", get(keys))
         .route("/subrosa/v1/ask", post(crate::ask::ask))
+        .route("/v1/attestation/report", get(crate::vllm_report::report).fallback(plaintext))
         .route("/v1/{*rest}", any(plaintext))
         .route("/api/{*rest}", any(plaintext))
         .route("/v1", any(plaintext))
@@ -49,7 +50,7 @@ async fn evidence(State(core): State<Arc<Core>>, RawQuery(query): RawQuery) -> R
     }
 }
 
-fn no_evidence(error: &EvidenceError) -> Response {
+pub(crate) fn no_evidence(error: &EvidenceError) -> Response {
     match error {
         EvidenceError::TooMany { retry_after_s } => {
             let mut response = problem(
@@ -128,14 +129,14 @@ fn bad_nonce() -> Response {
     )
 }
 
-fn problem(status: StatusCode, code: &str, message: &str) -> Response {
+pub(crate) fn problem(status: StatusCode, code: &str, message: &str) -> Response {
     let error = json!({
         "error": { "message": message, "type": "invalid_request_error", "param": null, "code": code }
     });
     answer(status, &error)
 }
 
-fn answer(status: StatusCode, body: &Value) -> Response {
+pub(crate) fn answer(status: StatusCode, body: &Value) -> Response {
     response(status, JSON, Body::from(body.to_string()))
 }
 

@@ -60,6 +60,69 @@ async fn what_is_asked_outside_the_seal_has_one_spelling() {
     pod.shutdown().await;
 }
 
+/// The checks that other people's verifiers make (spec/pod.md 11), by hand.
+#[tokio::test]
+async fn other_peoples_verifiers_get_a_report_of_their_form() {
+    let home = Home::new();
+    let pod = home.start().await;
+    let (http, base) =
+        (http::client(), format!("https://{}/v1/attestation/report", pod.local_addr()));
+    let nonce = "4c".repeat(32);
+    let url = format!("{base}?nonce={nonce}&signing_algo=ecdsa");
+    let report: serde_json::Value = http.get(url).send().await.unwrap().json().await.unwrap();
+    let text = |name: &str| report[name].as_str().unwrap().to_owned();
+
+    assert_eq!((text("request_nonce"), text("signing_algo")), (nonce.clone(), "ecdsa".into()));
+    let key = hex::decode(text("signing_public_key")).unwrap();
+    let address = format!("0x{}", hex::encode(&alloy_primitives::keccak256(&key)[12..]));
+    assert_eq!(text("signing_address"), address);
+    assert_eq!(address, format!("{:#x}", pod.signer()));
+    let quote = hex::decode(text("intel_quote")).unwrap();
+    let report_data = &quote[48 + 520..48 + 584];
+    assert_eq!(hex::encode(&report_data[..20]), address[2..]);
+    assert_eq!(report_data[20..32], [0; 12]);
+    assert_eq!(hex::encode(&report_data[32..]), nonce);
+    assert_eq!(report["all_attestations"][0]["intel_quote"], report["intel_quote"]);
+
+    let url = format!("{base}?nonce={nonce}&include_tls_fingerprint=true");
+    let bound: serde_json::Value = http.get(url).send().await.unwrap().json().await.unwrap();
+    let fingerprint = hex::decode(bound["tls_cert_fingerprint"].as_str().unwrap()).unwrap();
+    let joined = [hex::decode(&address[2..]).unwrap(), fingerprint].concat();
+    let quote = hex::decode(bound["intel_quote"].as_str().unwrap()).unwrap();
+    assert_eq!(quote[48 + 520..48 + 552], *subrosa_protocol::hash::sha256(&joined));
+    pod.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_report_that_was_not_asked_for_rightly_is_refused() {
+    let home = Home::new();
+    let pod = home.start().await;
+    let (http, base) =
+        (http::client(), format!("https://{}/v1/attestation/report", pod.local_addr()));
+    let stranger = format!("0x{}", "12".repeat(20));
+    for (query, status) in [
+        (format!("nonce={}", "00".repeat(32)), 400),
+        ("nonce=12".to_owned(), 400),
+        ("signing_algo=ed25519".to_owned(), 400),
+        (format!("signing_address={stranger}"), 404),
+        (format!("signing_address={:#x}", pod.signer()), 200),
+        (String::new(), 200),
+    ] {
+        let response = http.get(format!("{base}?{query}")).send().await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{query}");
+    }
+    assert_eq!(http.post(&base).body("{}").send().await.unwrap().status(), 421);
+    let mut last = 200;
+    for _ in 0..100 {
+        last = http.get(&base).send().await.unwrap().status().as_u16();
+        if last == 429 {
+            break;
+        }
+    }
+    assert_eq!(last, 429, "reports are as dear as quotes");
+    pod.shutdown().await;
+}
+
 #[tokio::test]
 async fn verifiers_together_get_only_so_many_quotes() {
     let home = Home::new();

@@ -35,6 +35,12 @@ impl SecretKey {
         Address::from_public_key(self.0.verifying_key())
     }
 
+    /// The key's public point, x then y, 32 bytes each, big-endian.
+    pub fn public_key(&self) -> [u8; 64] {
+        let point = self.0.verifying_key().to_encoded_point(false);
+        point.as_bytes()[1..].try_into().expect("an uncompressed point has 65 bytes")
+    }
+
     /// Signs a digest: deterministic (RFC 6979), low-s.
     pub fn sign_digest(&self, digest: &B256) -> Signature {
         let (signature, parity) = self
