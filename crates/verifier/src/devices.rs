@@ -3,54 +3,17 @@
 use serde_json::json;
 use subrosa_protocol::encoding::to_base64;
 
-use subrosa_protocol::Timestamp;
-
 use crate::Unreadable;
-use crate::check::CheckName;
-use crate::evidence::Evidence;
-use crate::policy::{Gpu, Policy};
-use crate::report::Checks;
 use crate::strict::Object;
 
 /// Eight GPUs and four switches, and as many again.
 pub const DEVICES_MAX: usize = 24;
 
 /// A GPU's report has 4 kB.
-const REPORT_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const REPORT_BYTES_MAX: usize = 16 * 1024;
 
 /// Five certificates in PEM have 5 kB.
-const CHAIN_BYTES_MAX: usize = 16 * 1024;
-
-/// The checks of devices, which have nothing to look at where there is none.
-const CHECKS: [CheckName; 13] = [
-    CheckName::NvidiaPayloadPresent,
-    CheckName::NvidiaNonce,
-    CheckName::NvidiaSignature,
-    CheckName::NvidiaCertChain,
-    CheckName::NvidiaFirmwareId,
-    CheckName::NvidiaRevocation,
-    CheckName::NvidiaRimChain,
-    CheckName::NvidiaRimDigest,
-    CheckName::NvidiaRimSignature,
-    CheckName::NvidiaMeasurements,
-    CheckName::NvidiaDistinctDevices,
-    CheckName::NvswitchBinding,
-    CheckName::CpuGpuChain,
-];
-
-/// Appraises the devices that the quote was found to bind.
-pub(crate) fn check(evidence: &Evidence, policy: &Policy, _now: Timestamp, checks: &mut Checks) {
-    let present = CheckName::NvidiaPayloadPresent;
-    match (evidence.devices().is_empty(), policy.gpu) {
-        (true, Gpu::Required) => checks.fail(present, "policy demands a GPU, there is none"),
-        (true, Gpu::Optional) => {
-            for name in CHECKS {
-                checks.waive(name, "no device, none demanded");
-            }
-        }
-        (false, _) => checks.fail(present, "the evidence has devices that cannot be checked"),
-    }
-}
+pub(crate) const CHAIN_BYTES_MAX: usize = 16 * 1024;
 
 /// The devices of one node, each with a report over the same nonce.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

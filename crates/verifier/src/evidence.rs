@@ -20,19 +20,19 @@ pub const DOCUMENT_BYTES_MAX: usize = 2 * 1024 * 1024;
 const KEYSET_BYTES_MAX: usize = 1_024;
 
 /// Eight GPUs and four switches, each with its report and chain.
-const DEVICES_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const DEVICES_BYTES_MAX: usize = 1024 * 1024;
 
 /// Twice the workload that `subrosa_protocol` reads, so that it is the one to refuse.
 const WORKLOAD_BYTES_MAX: usize = 512 * 1024;
 
 /// Real quotes have 4 to 5 kB.
-const QUOTE_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const QUOTE_BYTES_MAX: usize = 16 * 1024;
 
 /// A firmware's log area; the part of it that is used is smaller.
-const EVENT_LOG_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const EVENT_LOG_BYTES_MAX: usize = 256 * 1024;
 
 /// A compose file with its scripts.
-const APP_COMPOSE_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const APP_COMPOSE_BYTES_MAX: usize = 256 * 1024;
 
 /// A report has 1184 bytes; one more is enough to refuse it.
 const SNP_REPORT_BYTES_MAX: usize = 1_185;
@@ -41,13 +41,13 @@ const SNP_REPORT_BYTES_MAX: usize = 1_185;
 const CERTIFICATE_BYTES_MAX: usize = 8 * 1024;
 
 /// Reference measurements of one firmware have 20 to 26 kB.
-const RIM_BYTES_MAX: usize = 128 * 1024;
+pub(crate) const RIM_BYTES_MAX: usize = 128 * 1024;
 
 /// A driver's and a firmware's for each of some kinds of device.
 const RIMS_MAX: usize = 16;
 
 /// A revocation answer with its responder's certificate has some 2 kB.
-const OCSP_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const OCSP_BYTES_MAX: usize = 16 * 1024;
 
 /// Five certificates for each of sixteen devices.
 const OCSP_MAX: usize = 80;
@@ -56,10 +56,10 @@ const OCSP_MAX: usize = 80;
 const DEVICE_CRLS_MAX: usize = 16;
 
 /// Revocation lists of Intel's platform authority grow with what is revoked.
-const CRL_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const CRL_BYTES_MAX: usize = 256 * 1024;
 
 /// ECDSA P-256, r and s.
-const SIGNATURE_BYTES: usize = 64;
+pub(crate) const SIGNATURE_BYTES: usize = 64;
 
 /// Evidence as it came: parsed, and nothing in it believed yet.
 ///
@@ -469,6 +469,12 @@ impl IntelCollateral {
 /// Why bytes are no evidence document. Members are named by their path, such as `cpu.quote`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
+    /// Two files say different things about one piece of collateral, and only one can count.
+    #[error("two files hold different collateral: a second, other {what}")]
+    Contradiction {
+        /// Which piece.
+        what: &'static str,
+    },
     /// A member stands twice, so two readers could take different ones.
     #[error("evidence has the member {member} twice")]
     DuplicateMember {
@@ -513,7 +519,14 @@ pub enum Unreadable {
         /// The member.
         member: String,
     },
-    /// The bytes are not JSON made of objects, lists, text and whole numbers.
+    /// A member is not PEM.
+    #[error("evidence member {member} is not PEM")]
+    NotPem {
+        /// The member.
+        member: String,
+    },
+    /// The bytes are not JSON; in our own documents, not JSON made of objects, lists, text and whole
+    /// numbers.
     #[error("evidence is not strict JSON at line {line}, column {column}")]
     NotJson {
         /// The line, from 1.
@@ -544,6 +557,18 @@ pub enum Unreadable {
     /// The processor's evidence is of a kind that this verifier does not know.
     #[error("evidence is of a processor that this verifier does not know")]
     UnknownCpu,
+    /// The file is nothing that this verifier appraises.
+    #[error(
+        "this is no evidence that this verifier knows: neither a document of ours, nor a quote of \
+         SGX or TDX, a report of SEV-SNP, or the answer of a vllm-proxy"
+    )]
+    UnknownDocument,
+    /// The file is no collateral.
+    #[error(
+        "this is no collateral that this verifier knows: neither Intel's, AMD's nor NVIDIA's \
+         certificates, revocation lists or statements, nor a log of a start"
+    )]
+    UnknownEndorsement,
     /// A member that no document has.
     #[error("evidence has the unknown member {member}")]
     UnknownMember {

@@ -24,12 +24,16 @@ mod dcap;
 mod devices;
 mod event_log;
 mod evidence;
+mod foreign;
 mod kind;
 mod nonce;
+mod nvidia;
 mod policy;
 mod quote;
 mod quoted;
+mod release_proof;
 mod report;
+mod sentence;
 mod sgx;
 mod snp;
 mod strict;
@@ -47,16 +51,23 @@ pub use evidence::{
     AmdCollateral, CpuEvidence, DOCUMENT_BYTES_MAX, DeviceCollateral, EventLog, Evidence,
     IntelCollateral, Parts, SgxEvidence, SnpEvidence, TdxEvidence, Unreadable,
 };
+pub use foreign::{Document, Endorsements, Quote, VllmProxy, examine};
 pub use kind::{Cpu, Kind};
 pub use nonce::{Block, ChainView, Freshness, Nonce, report_data};
 pub use policy::{
     AMD_ARK_GENOA_SHA256, AMD_ARK_MILAN_SHA256, AMD_ARK_TURIN_SHA256, Absent, Allowed, AmdPolicy,
     AmdProduct, AmdTcb, AmdTcbFloors, Bit, ConfigId, Debug, Demand, Gpu, GuestPolicyBits, HostData,
     INTEL_ROOT_SHA256, IdBlock, IntelPolicy, IntelTcbStatus, KeyDigest, Machines, Modules,
-    NonceKind, NoncePolicy, NvidiaPolicy, PlatformBits, Policy, PolicyError, Releases, Root, Roots,
-    SIMULATOR_AMD_ROOT_SHA256, SIMULATOR_ROOT_SHA256, SgxPolicy, Stated, TdxPolicy, Trust,
+    NVIDIA_DEVICE_ROOT_SHA256, NVIDIA_RIM_ROOT_SHA256, NonceKind, NoncePolicy, NvidiaPolicy,
+    PlatformBits, Policy, PolicyError, Releases, Root, Roots, SIMULATOR_AMD_ROOT_SHA256,
+    SIMULATOR_NVIDIA_DEVICE_ROOT_SHA256, SIMULATOR_NVIDIA_RIM_ROOT_SHA256, SIMULATOR_ROOT_SHA256,
+    SgxPolicy, Stated, TdxPolicy, Trust,
 };
 pub use quote::{sgx_measurement, tdx_measurement};
+pub use release_proof::{
+    ENTRIES_MAX, EntryProof, HEADER_BYTES_MAX, NODE_BYTES_MAX, NODES_MAX, ProofRefusal,
+    ProvenReleases, ReleaseKind, ReleaseProof, Standing, storage_slot,
+};
 pub use report::{Check, Outcome, Refusal, Report, Verdict};
 pub use snp::snp_measurement;
 pub use verify::{recheck, verify};

@@ -117,9 +117,7 @@ fn match_nonce(
     policy: &NoncePolicy,
 ) -> Result<String, String> {
     match freshness.nonce {
-        Some(ours) if ours.is_zero() => Err("a nonce of zero asks for nothing".into()),
-        Some(ours) if ours == nonce.verifier => Ok(format!("our nonce {ours}")),
-        Some(ours) => Err(format!("the evidence answers {}, we asked {ours}", nonce.verifier)),
+        Some(ours) => match_own(nonce, ours),
         None if policy.kind == NonceKind::Own => Err("policy demands a nonce of our own".into()),
         None if freshness.chain.is_none() => {
             Err("without a chain a nonce of our own is demanded".into())
@@ -128,6 +126,17 @@ fn match_nonce(
             Err(format!("the evidence answers the nonce {} of somebody else", nonce.verifier))
         }
         None => Ok("shared evidence over a block".into()),
+    }
+}
+
+/// Whether evidence answers a nonce that we drew.
+pub(crate) fn match_own(nonce: &Nonce, ours: B256) -> Result<String, String> {
+    if ours.is_zero() {
+        Err("a nonce of zero asks for nothing".into())
+    } else if ours == nonce.verifier {
+        Ok(format!("our nonce {ours}"))
+    } else {
+        Err(format!("the evidence answers {}, we asked {ours}", nonce.verifier))
     }
 }
 

@@ -16,7 +16,10 @@ pub use amd::{
 };
 pub(crate) use intel::XFAM_OF_TDX;
 pub use intel::{ConfigId, IntelPolicy, IntelTcbStatus, Modules, SgxPolicy, Stated, TdxPolicy};
-pub use nvidia::{Demand, NvidiaPolicy};
+pub use nvidia::{
+    Demand, NVIDIA_DEVICE_ROOT_SHA256, NVIDIA_RIM_ROOT_SHA256, NvidiaPolicy,
+    SIMULATOR_NVIDIA_DEVICE_ROOT_SHA256, SIMULATOR_NVIDIA_RIM_ROOT_SHA256,
+};
 
 /// SHA-256 of Intel's SGX root certificate, which signs for TDX too (valid to 2049-12-31).
 pub const INTEL_ROOT_SHA256: B256 = B256::new([

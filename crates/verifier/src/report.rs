@@ -92,6 +92,11 @@ impl Refusal {
         &self.report
     }
 
+    /// Every check that was made, where whoever reads it need not know that it is a refusal.
+    pub fn into_report(self) -> Report {
+        self.report
+    }
+
     /// The first check that failed.
     pub fn failed(&self) -> &Check {
         self.report.first_failure().expect("a refusal is made from a report with a failure")
@@ -161,6 +166,19 @@ impl Checks {
         self.list.iter().any(|check| check.name == name && check.outcome == Outcome::Passed)
     }
 
+    /// Joins the checks of several parts of one document: of each check, the worst that came of it.
+    pub(crate) fn join(kind: Kind, parts: Vec<(String, Checks)>) -> Checks {
+        let mut joined = Checks::new(kind);
+        for (at, check) in joined.list.iter_mut().enumerate() {
+            let worst = parts.iter().max_by_key(|(_, part)| severity(part.list[at].outcome));
+            if let Some((label, part)) = worst {
+                check.outcome = part.list[at].outcome;
+                check.seen = format!("{label}: {}", part.list[at].seen);
+            }
+        }
+        joined
+    }
+
     fn set(&mut self, name: CheckName, outcome: Outcome, seen: String) {
         let check = self.list.iter_mut().find(|check| check.name == name);
         let check = check.expect("only checks that apply to the kind are made");
@@ -198,5 +216,15 @@ impl Checks {
             Verdict::Accepted => Ok(report),
             Verdict::Refused => Err(Refusal { report }),
         }
+    }
+}
+
+/// How little an outcome says for evidence.
+fn severity(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Passed => 0,
+        Outcome::Waived => 1,
+        Outcome::Absent => 2,
+        Outcome::Failed => 3,
     }
 }

@@ -1,6 +1,6 @@
 //! The appraisal, top to bottom: freshness, hardware, binding, and what the image says of itself.
 
-use subrosa_protocol::{Keyset, Timestamp};
+use subrosa_protocol::{B256, Keyset, Timestamp};
 
 use crate::attested::{Attested, Claims, Rechecked};
 use crate::check::CheckName;
@@ -9,8 +9,8 @@ use crate::kind::Kind;
 use crate::nonce::{self, Freshness};
 use crate::policy::Policy;
 use crate::quoted::Quoted;
-use crate::report::{Checks, Refusal};
-use crate::{devices, sgx, snp, tdx, workload};
+use crate::report::{Checks, Refusal, Report};
+use crate::{nvidia, sgx, snp, tdx, workload};
 
 /// Appraises fresh evidence.
 ///
@@ -43,12 +43,35 @@ pub fn verify(
 /// [`Refusal`], with the report of every check that was made.
 pub fn recheck(evidence: &Evidence, policy: &Policy, at: Timestamp) -> Result<Rechecked, Refusal> {
     let mut checks = Checks::new(Kind::Evidence(evidence.cpu().cpu()));
-    let block =
-        format!("block {} of chain {}", evidence.nonce().block_number, evidence.nonce().chain_id);
-    checks.waive(CheckName::NonceMatch, "not asked: kept evidence");
-    checks.waive(CheckName::BlockRecent, format!("not looked up: {block}"));
+    waive_freshness(evidence, &mut checks);
     let (claims, _) = appraise(evidence, policy, at, checks)?;
     Ok(Rechecked { claims })
+}
+
+/// Examines a document of ours for people to read: as [`recheck`], and against a nonce where there is
+/// one.
+pub(crate) fn reexamine(
+    evidence: &Evidence,
+    nonce: Option<B256>,
+    policy: &Policy,
+    at: Timestamp,
+) -> Report {
+    let mut checks = Checks::new(Kind::Evidence(evidence.cpu().cpu()));
+    waive_freshness(evidence, &mut checks);
+    if let Some(nonce) = nonce {
+        checks.record(CheckName::NonceMatch, nonce::match_own(evidence.nonce(), nonce));
+    }
+    match appraise(evidence, policy, at, checks) {
+        Ok((claims, _)) => claims.report,
+        Err(refusal) => refusal.into_report(),
+    }
+}
+
+fn waive_freshness(evidence: &Evidence, checks: &mut Checks) {
+    let nonce = evidence.nonce();
+    checks.waive(CheckName::NonceMatch, "not asked: kept evidence");
+    let block = format!("block {} of chain {}", nonce.block_number, nonce.chain_id);
+    checks.waive(CheckName::BlockRecent, format!("not looked up: {block}"));
 }
 
 /// Everything but freshness; with the time until which hardware and signer are good.
@@ -69,9 +92,10 @@ fn appraise(
     let bound = quoted.as_ref().is_some_and(|quoted| check_binding(evidence, quoted, &mut checks));
     let mut keyset = None;
     let mut stated = None;
+    let mut devices_until = now;
     if bound {
         keyset = check_keyset(evidence.keyset(), now, &mut checks);
-        devices::check(evidence, policy, now, &mut checks);
+        devices_until = nvidia::check(evidence, policy, now, &mut checks);
     }
     // What an image says of itself counts only where the image is a released one.
     if bound && checks.has_passed(CheckName::TeeMeasurement) {
@@ -81,7 +105,7 @@ fn appraise(
 
     let quoted = quoted.expect("without a good quote the evidence was refused");
     let keyset = keyset.expect("without a good keyset the evidence was refused");
-    let hardware_until = quoted.expires.min(keyset.not_after);
+    let hardware_until = quoted.expires.min(devices_until).min(keyset.not_after);
     let claims = Claims {
         keyset,
         workload: stated.expect("without a good workload the evidence was refused"),

@@ -1,0 +1,262 @@
+//! NVIDIA's GPUs and switches: from the pinned roots down to every active measurement.
+
+//!
+//! The crate `nvidia-evidence` makes the checks; here they are put under the names of a report, all
+//! devices under one.
+
+use subrosa_nvidia_evidence as nvidia;
+use subrosa_nvidia_evidence::CheckName as Made;
+use subrosa_nvidia_evidence::{DeviceEvidence, NodeAppraisal, NodeCheckName, RimStore, Trailing};
+use subrosa_protocol::Timestamp;
+
+use crate::check::CheckName;
+use crate::devices::{Architecture, Devices};
+use crate::evidence::{DeviceCollateral, Evidence};
+use crate::policy::{Demand, Gpu, NvidiaPolicy, Policy};
+use crate::report::Checks;
+
+/// The checks of devices, which have nothing to look at where there is none.
+const CHECKS: [CheckName; 13] = [
+    CheckName::NvidiaPayloadPresent,
+    CheckName::NvidiaNonce,
+    CheckName::NvidiaSignature,
+    CheckName::NvidiaCertChain,
+    CheckName::NvidiaFirmwareId,
+    CheckName::NvidiaRevocation,
+    CheckName::NvidiaRimChain,
+    CheckName::NvidiaRimDigest,
+    CheckName::NvidiaRimSignature,
+    CheckName::NvidiaMeasurements,
+    CheckName::NvidiaDistinctDevices,
+    CheckName::NvswitchBinding,
+    CheckName::CpuGpuChain,
+];
+
+/// Which checks of a device stand behind one of a report's, in the order in which they are made.
+const OF_DEVICES: [(CheckName, &[Made]); 10] = [
+    (CheckName::NvidiaPayloadPresent, &[Made::ReportStructure]),
+    (CheckName::NvidiaNonce, &[Made::NonceMatch]),
+    (CheckName::NvidiaSignature, &[Made::ReportSignature]),
+    (CheckName::NvidiaCertChain, &[Made::DeviceChain, Made::Architecture]),
+    (CheckName::NvidiaFirmwareId, &[Made::Fwid]),
+    (CheckName::NvidiaRevocation, &[Made::DeviceRevocation, Made::RimRevocation]),
+    (CheckName::NvidiaRimChain, &[Made::RimChain]),
+    (CheckName::NvidiaRimDigest, &[Made::RimDigest]),
+    (CheckName::NvidiaRimSignature, &[Made::RimSignature]),
+    (
+        CheckName::NvidiaMeasurements,
+        &[Made::RimPresent, Made::RimIdentity, Made::Measurements, Made::MeasurementsDisjoint],
+    ),
+];
+
+/// Which checks of a node stand behind one of a report's.
+const OF_NODES: [(CheckName, &[NodeCheckName]); 2] = [
+    (CheckName::NvidiaDistinctDevices, &[NodeCheckName::DevicesDistinct]),
+    (
+        CheckName::NvswitchBinding,
+        &[
+            NodeCheckName::OneArchitecture,
+            NodeCheckName::ProtectedPcie,
+            NodeCheckName::SwitchesPresent,
+        ],
+    ),
+];
+
+/// Records that a kind of document has no place for devices.
+pub(crate) fn lack(policy: &Policy, why: &str, checks: &mut Checks) {
+    for name in CHECKS {
+        checks.absent(name, why);
+    }
+    if policy.gpu == Gpu::Required {
+        let seen = format!("policy demands a GPU, and {why}");
+        checks.fail(CheckName::NvidiaPayloadPresent, seen);
+    }
+}
+
+/// Records that a document has a place for devices, and none in it.
+pub(crate) fn check_none(policy: &Policy, checks: &mut Checks) {
+    match policy.gpu {
+        Gpu::Required => {
+            let seen = "policy demands a GPU, there is none";
+            checks.fail(CheckName::NvidiaPayloadPresent, seen);
+        }
+        Gpu::Optional => {
+            for name in CHECKS {
+                checks.waive(name, "no device, none demanded");
+            }
+        }
+    }
+}
+
+/// Appraises the devices that the quote was found to bind; until when they are good.
+pub(crate) fn check(
+    evidence: &Evidence,
+    policy: &Policy,
+    now: Timestamp,
+    checks: &mut Checks,
+) -> Timestamp {
+    let devices = match Devices::from_bytes(evidence.devices()) {
+        Ok(devices) => devices,
+        Err(error) => {
+            checks.fail(CheckName::NvidiaPayloadPresent, error.to_string());
+            return now;
+        }
+    };
+    if devices.0.is_empty() {
+        check_none(policy, checks);
+        return Timestamp(u64::MAX);
+    }
+    let asked = Asked { nonce: evidence.nonce().digest(), trailing: Trailing::Refuse };
+    let until = appraise(&devices, evidence.device_collateral(), &asked, policy, now, checks);
+    checks.pass(CheckName::CpuGpuChain, "the quote binds these devices' reports and chains");
+    until
+}
+
+/// Appraises the devices of a foreign document, which answer the nonce of its quote.
+pub(crate) fn check_foreign(
+    devices: &Devices,
+    collateral: &DeviceCollateral,
+    nonce: &[u8; 32],
+    policy: &Policy,
+    at: Timestamp,
+    checks: &mut Checks,
+) {
+    if devices.0.is_empty() {
+        check_none(policy, checks);
+        return;
+    }
+    let asked = Asked { nonce: *nonce, trailing: Trailing::TolerateOne };
+    appraise(devices, collateral, &asked, policy, at, checks);
+    checks.absent(CheckName::CpuGpuChain, "nothing but the nonce joins the devices to the quote");
+}
+
+/// What the devices were asked, and how exactly they must have answered.
+struct Asked {
+    nonce: [u8; 32],
+    trailing: Trailing,
+}
+
+fn appraise(
+    devices: &Devices,
+    collateral: &DeviceCollateral,
+    asked: &Asked,
+    policy: &Policy,
+    now: Timestamp,
+    checks: &mut Checks,
+) -> Timestamp {
+    let mut rims = RimStore::new();
+    for (at, rim) in collateral.rims.iter().enumerate() {
+        if let Err(error) = rims.add(rim) {
+            let seen = format!("reference measurements {at} cannot be read: {error}");
+            checks.fail(CheckName::NvidiaRimDigest, seen);
+        }
+    }
+    let ocsp: Vec<&[u8]> = collateral.ocsp.iter().map(Vec::as_slice).collect();
+    let crls: Vec<&[u8]> = collateral.crls.iter().map(Vec::as_slice).collect();
+    let collateral = nvidia::Collateral { rims: &rims, ocsp: &ocsp, crls: &crls };
+    let evidence: Vec<DeviceEvidence<'_>> = devices
+        .0
+        .iter()
+        .map(|device| DeviceEvidence {
+            architecture: device.architecture.into(),
+            report: &device.report,
+            chain_pem: device.chain.as_bytes(),
+        })
+        .collect();
+    let policy = demands(policy, asked.trailing);
+    let node = nvidia::appraise_node(&evidence, &collateral, &asked.nonce, &policy, now.0);
+    for (name, made) in OF_DEVICES {
+        record_devices(name, made, &node, checks);
+    }
+    for (name, made) in OF_NODES {
+        record_node(name, made, &node, checks);
+    }
+    Timestamp(u64::MAX)
+}
+
+/// What a policy demands, in the words of the crate that makes the checks.
+fn demands(policy: &Policy, trailing: Trailing) -> nvidia::Policy {
+    let NvidiaPolicy { firmware_id, revocation, reference_measurements } = policy.nvidia;
+    nvidia::Policy {
+        device_root: nvidia::Fingerprint(policy.roots.nvidia_device.nvidia_device_sha256().0),
+        rim_root: nvidia::Fingerprint(policy.roots.nvidia_rim.nvidia_rim_sha256().0),
+        fwid: firmware_id.into(),
+        device_revocation: revocation.into(),
+        rim_revocation: revocation.into(),
+        rims: reference_measurements.into(),
+        trailing,
+    }
+}
+
+/// One check of all devices: the worst that came of it, with the device that it came of.
+fn record_devices(name: CheckName, made: &[Made], node: &NodeAppraisal, checks: &mut Checks) {
+    let mut passed = Vec::new();
+    let mut waived = None;
+    let mut absent = None;
+    for (device, appraisal) in node.devices().iter().enumerate() {
+        for check in appraisal.checks().iter().filter(|check| made.contains(&check.name)) {
+            match &check.outcome {
+                nvidia::Outcome::Refused(refusal) => {
+                    return checks.fail(name, format!("device {device}: {refusal}"));
+                }
+                nvidia::Outcome::Absent(first) => {
+                    absent = absent.or(Some(format!("device {device}: after {}", first.name())));
+                }
+                nvidia::Outcome::Waived(why) => {
+                    waived = waived.or(Some(format!("device {device}: {why}")));
+                }
+                nvidia::Outcome::Passed(seen) if device == 0 && !seen.is_empty() => {
+                    passed.push(seen.as_str());
+                }
+                nvidia::Outcome::Passed(_) => {}
+            }
+        }
+    }
+    let count = node.devices().len();
+    match (absent, waived) {
+        (Some(seen), _) => checks.absent(name, seen),
+        (None, Some(seen)) => checks.waive(name, seen),
+        (None, None) if count == 0 => checks.absent(name, "the devices were not looked at"),
+        (None, None) => {
+            let first = if passed.is_empty() { String::new() } else { passed.join(", ") };
+            let seen = match (count, first.is_empty()) {
+                (1, _) => first,
+                (_, true) => format!("{count} devices"),
+                (_, false) => format!("{count} devices, the first: {first}"),
+            };
+            checks.pass(name, seen);
+        }
+    }
+}
+
+/// One check of the node that the devices make together.
+fn record_node(name: CheckName, made: &[NodeCheckName], node: &NodeAppraisal, checks: &mut Checks) {
+    let mut passed = Vec::new();
+    for made in made {
+        match node.outcome(*made) {
+            Some(Ok(seen)) => passed.push(format!("{}: {seen}", made.name())),
+            Some(Err(refusal)) => return checks.fail(name, refusal.to_string()),
+            None => return checks.absent(name, format!("{} was not checked", made.name())),
+        }
+    }
+    checks.pass(name, passed.join(", "));
+}
+
+impl From<Demand> for nvidia::Demand {
+    fn from(demand: Demand) -> nvidia::Demand {
+        match demand {
+            Demand::Required => nvidia::Demand::Required,
+            Demand::Waived => nvidia::Demand::Waived,
+        }
+    }
+}
+
+impl From<Architecture> for nvidia::Architecture {
+    fn from(architecture: Architecture) -> nvidia::Architecture {
+        match architecture {
+            Architecture::Blackwell => nvidia::Architecture::Blackwell,
+            Architecture::Hopper => nvidia::Architecture::Hopper,
+            Architecture::Ls10 => nvidia::Architecture::Ls10,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The verdict in one sentence: what was shown, and what was not.
+
+use crate::check::CheckName;
+use crate::kind::{Cpu, Kind};
+use crate::report::{Check, Outcome, Report, Verdict};
+
+impl Report {
+    /// The verdict in one sentence, which never says more than the checks did.
+    ///
+    /// It starts with `accepted` or `refused`; under a policy for simulated evidence with
+    /// `SIMULATED`.
+    pub fn sentence(&self) -> String {
+        let verdict = match self.verdict {
+            Verdict::Accepted => format!("accepted: {}", self.shown()),
+            Verdict::Refused => self.refused(),
+        };
+        match self.simulated {
+            true => format!("SIMULATED, which proves nothing about hardware: {verdict}"),
+            false => verdict,
+        }
+    }
+
+    fn refused(&self) -> String {
+        match self.first_failure() {
+            Some(Check { name, protects, seen, .. }) => {
+                format!("refused at {name}: {seen} (guards against: {protects})")
+            }
+            None => "refused".into(),
+        }
+    }
+
+    fn shown(&self) -> String {
+        let passed = |name| self.outcome(name) == Outcome::Passed;
+        let hardware = format!("genuine, current {} hardware", self.kind.cpu().name());
+        let devices = match passed(CheckName::NvidiaMeasurements) {
+            true => " with attested NVIDIA devices",
+            false => "",
+        };
+        let fresh = passed(CheckName::NonceMatch);
+        match self.kind {
+            Kind::Evidence(_) => {
+                let fresh = match fresh {
+                    true => "it answers the nonce",
+                    false => "how fresh it is was not asked",
+                };
+                format!(
+                    "a released image on {hardware}{devices} holds the signer's key and serves the \
+                     released models; {fresh}"
+                )
+            }
+            Kind::Quote(_) => {
+                let fresh = if fresh { ", answering the nonce" } else { "" };
+                let software = match passed(CheckName::TeeMeasurement) {
+                    true => "running a released image; says nothing about keys or models",
+                    false => "says nothing about keys, software or models",
+                };
+                let joint = if passed(CheckName::TeeMeasurement) { ", " } else { "; " };
+                format!("{hardware}{fresh}{joint}{software}")
+            }
+            Kind::VllmProxy => {
+                let beside = match passed(CheckName::NvidiaMeasurements) {
+                    true => {
+                        "; genuine NVIDIA devices answered the same nonce, on this machine or \
+                             on another"
+                    }
+                    false => "",
+                };
+                format!(
+                    "{hardware}, answering the nonce, holds the signing key{beside}; says nothing \
+                     about software or models"
+                )
+            }
+        }
+    }
+}
+
+impl Cpu {
+    /// The processor's name for people.
+    fn name(self) -> &'static str {
+        match self {
+            Cpu::Sgx => "Intel SGX",
+            Cpu::Snp => "AMD SEV-SNP",
+            Cpu::Tdx => "Intel TDX",
+        }
+    }
+}
