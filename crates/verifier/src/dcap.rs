@@ -538,4 +538,22 @@ mod tests {
             assert_ne!(passed, before, "{beginning}");
         }
     }
+
+    #[test]
+    #[allow(clippy::print_stderr, reason = "a test that did nothing has to say so")]
+    fn who_brings_no_collateral_is_told_what_to_fetch() {
+        let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors");
+        let folder = std::env::var("SUBROSA_VECTORS").unwrap_or(default.into());
+        let Ok(bytes) = std::fs::read(format!("{folder}/dcap-qvl/sgx_quote")) else {
+            return eprintln!("skipped: no vectors at {folder}");
+        };
+        let quote = Quote::parse(&bytes).unwrap();
+        let subject = Subject { tee: Tee::Sgx, bytes: &bytes, quote, collateral: None };
+        let policy = Policy::strict(crate::policy::Releases::default());
+        let mut checks = Checks::new(crate::kind::Kind::Quote(crate::kind::Cpu::Sgx));
+        assert!(authenticate(&subject, &policy, Timestamp(0), &mut checks).is_none());
+        let refusal = checks.finish(&policy, Timestamp(0)).unwrap_err();
+        assert_eq!(refusal.failed().name, CheckName::IntelPcsCollateral);
+        assert!(refusal.failed().seen.ends_with("FMSPC 00a067110000"), "{refusal}");
+    }
 }

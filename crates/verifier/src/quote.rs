@@ -126,7 +126,7 @@ pub(crate) fn trim(quote: &[u8]) -> Result<Trimmed<'_>, BadQuote> {
 
 /// The report of an SGX enclave.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SgxBody<'a>(&'a [u8; SGX_BODY_BYTES]);
+pub(crate) struct SgxBody<'a>(pub(crate) &'a [u8; SGX_BODY_BYTES]);
 
 impl SgxBody<'_> {
     /// Which extensions of the exception state the enclave has, as a little-endian number.
@@ -402,4 +402,188 @@ pub(crate) enum BadQuote {
         /// The version.
         got: u16,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CHAIN: &[u8] = b"a chain";
+
+    fn header(version: u16, tee_type: u32) -> Vec<u8> {
+        let mut header = [version.to_le_bytes(), 2_u16.to_le_bytes()].concat();
+        header.extend(tee_type.to_le_bytes());
+        header.extend([0; 4]);
+        header.extend(INTEL_QE_VENDOR_ID);
+        header.extend([0; 20]);
+        header
+    }
+
+    fn block(kind: u16, bytes: &[u8]) -> Vec<u8> {
+        [&kind.to_le_bytes()[..], &(bytes.len() as u32).to_le_bytes(), bytes].concat()
+    }
+
+    /// A quote of sound structure, signed by nobody.
+    fn quote(version: u16, body: &[u8]) -> Vec<u8> {
+        let tee_type = if version == VERSION_SGX { TEE_TYPE_SGX } else { TEE_TYPE_TDX };
+        let mut enclave = vec![0; QE_REPORT_AND_SIGNATURE_BYTES];
+        enclave.extend([2, 0, 7, 7]);
+        enclave.extend(block(CERTIFICATION_PCK_CHAIN, CHAIN));
+        let mut signature = vec![0; SIGNATURE_AND_KEY_BYTES];
+        match version {
+            VERSION_SGX => signature.extend(enclave),
+            _ => signature.extend(block(CERTIFICATION_QE_REPORT, &enclave)),
+        }
+        let length = signature.len() as u32;
+        [&header(version, tee_type)[..], body, &length.to_le_bytes(), &signature].concat()
+    }
+
+    /// One quote of each layout, with the bytes of its body counted up.
+    fn quotes() -> [Vec<u8>; 4] {
+        let body = |length: usize| (0..length).map(|at| at as u8).collect::<Vec<u8>>();
+        [
+            quote(VERSION_SGX, &body(SGX_BODY_BYTES)),
+            quote(VERSION_TDX, &body(TD_1_0_BODY_BYTES)),
+            quote(VERSION_TYPED, &block(BODY_TYPE_TD_1_0, &body(TD_1_0_BODY_BYTES))),
+            quote(VERSION_TYPED, &block(BODY_TYPE_TD_1_5, &body(TD_1_5_BODY_BYTES))),
+        ]
+    }
+
+    #[test]
+    fn every_layout_is_read_to_the_same_fields() {
+        for quote in quotes() {
+            let read = Quote::parse(&quote).unwrap();
+            assert_eq!(read.pck_chain, CHAIN);
+            match read.body {
+                Body::Sgx(body) => {
+                    assert_eq!(body.misc_select(), 0x1312_1110);
+                    assert_eq!(body.attributes(), 0x3736_3534_3332_3130);
+                    assert_eq!((body.mrenclave()[0], body.mrsigner()[0]), (64, 128));
+                    assert_eq!((body.isv_prod_id(), body.isv_svn()), (0x0100, 0x0302));
+                    assert_eq!((body.config().0[0], body.config().1), (192, 0x0504));
+                    assert_eq!(body.report_data()[0], 64);
+                }
+                Body::Tdx(body) => {
+                    assert_eq!(body.mrseam()[0], 16);
+                    assert_eq!(body.td_attributes() & 0xff, 120);
+                    assert_eq!(body.xfam() & 0xff, 128);
+                    assert_eq!(body.mrtd()[0], 136);
+                    assert_eq!(body.mrconfigid()[0], 184);
+                    assert_eq!((body.mrowner()[0], body.mrownerconfig()[0]), (232, 24));
+                    assert_eq!(body.rtmrs().map(|rtmr| rtmr[0]), [72, 120, 168, 216]);
+                    assert_eq!(body.report_data()[0], 8);
+                    let service = matches!(body, TdxBody::Td15(_)).then_some(88);
+                    assert_eq!(body.mrservicetd().map(|hash| hash[0]), service);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_quote_cut_anywhere_is_too_short() {
+        for quote in quotes() {
+            for length in 0..quote.len() {
+                assert_eq!(Quote::parse(&quote[..length]).unwrap_err(), BadQuote::TooShort);
+                assert_eq!(trim(&quote[..length]), Err(BadQuote::TooShort));
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_behind_a_quote_are_trimmed_and_nothing_else_is() {
+        for quote in quotes() {
+            assert_eq!(trim(&quote), Ok(Trimmed { quote: &quote, zeros: 0 }));
+            for zeros in [1, 70, 8_000] {
+                let mut padded = quote.clone();
+                padded.resize(quote.len() + zeros, 0);
+                assert_eq!(trim(&padded), Ok(Trimmed { quote: &quote, zeros }));
+                let trailing = BadQuote::TrailingBytes { got: zeros };
+                assert_eq!(Quote::parse(&padded).unwrap_err(), trailing);
+                *padded.last_mut().unwrap() = b'\n';
+                assert_eq!(trim(&padded), Err(trailing));
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_belong_to_no_field_are_refused() {
+        for quote in quotes() {
+            // One more byte behind the chain, counted by every length around it or by some.
+            let lengths: Vec<usize> = match quote[0] {
+                3 => vec![HEADER_BYTES + SGX_BODY_BYTES],
+                4 => vec![HEADER_BYTES + TD_1_0_BODY_BYTES],
+                _ => vec![HEADER_BYTES + 6 + if quote[48] == 3 { 648 } else { 584 }],
+            };
+            let mut longer = quote.clone();
+            longer.push(0);
+            let outer = lengths[0];
+            longer[outer] += 1;
+            assert_eq!(Quote::parse(&longer).unwrap_err(), BadQuote::InnerBytes { got: 1 });
+            if quote[0] != 3 {
+                longer[outer + 4 + SIGNATURE_AND_KEY_BYTES + 2] += 1;
+                assert_eq!(Quote::parse(&longer).unwrap_err(), BadQuote::InnerBytes { got: 1 });
+            }
+        }
+    }
+
+    #[test]
+    fn other_headers_are_refused_by_name() {
+        let changed = |at: usize, value: u8| {
+            let mut quote = quotes()[1].clone();
+            quote[at] = value;
+            Quote::parse(&quote).unwrap_err()
+        };
+        for version in [0, 1, 2, 6] {
+            assert_eq!(changed(0, version), BadQuote::Version { got: version.into() });
+        }
+        assert_eq!(changed(2, 3), BadQuote::KeyType { got: 3 });
+        assert_eq!(changed(4, 0x82), BadQuote::TeeType { got: 0x82, version: 4 });
+        // SGX has quotes of version 3 alone.
+        assert_eq!(changed(4, 0), BadQuote::TeeType { got: 0, version: 4 });
+        assert_eq!(changed(0, 3), BadQuote::TeeType { got: 0x81, version: 3 });
+        for at in 12..28 {
+            assert_eq!(changed(at, 0), BadQuote::Vendor);
+        }
+    }
+
+    #[test]
+    fn other_bodies_and_certification_data_are_refused_by_name() {
+        for got in [0, 1, 4, 0xffff] {
+            let quote = quote(VERSION_TYPED, &block(got, &[0; TD_1_0_BODY_BYTES]));
+            assert_eq!(Quote::parse(&quote).unwrap_err(), BadQuote::BodyType { got });
+        }
+        for (kind, got) in [(2, 583), (2, 648), (3, 584), (3, 885), (2, 0)] {
+            let quote = quote(VERSION_TYPED, &block(kind, &vec![0; got]));
+            assert_eq!(Quote::parse(&quote).unwrap_err(), BadQuote::BodySize { kind, got });
+        }
+        let mut quote = quotes()[1].clone();
+        let outer = HEADER_BYTES + TD_1_0_BODY_BYTES + 4 + SIGNATURE_AND_KEY_BYTES;
+        quote[outer] = 5;
+        let refused = BadQuote::Certification { got: 5, expected: 6 };
+        assert_eq!(Quote::parse(&quote).unwrap_err(), refused);
+        let mut quote = quotes()[0].clone();
+        let inner = quote.len() - CHAIN.len() - 6;
+        quote[inner] = 1;
+        let refused = BadQuote::Certification { got: 1, expected: 5 };
+        assert_eq!(Quote::parse(&quote).unwrap_err(), refused);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(
+            start in 0..4_usize,
+            at in 0..1_500_usize,
+            bytes in proptest::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let mut quote = quotes()[start].clone();
+            let at = at.min(quote.len());
+            quote.splice(at..(at + bytes.len()).min(quote.len()), bytes);
+            if let Ok(trimmed) = trim(&quote) {
+                prop_assert_eq!(trimmed.quote.len() + trimmed.zeros, quote.len());
+            }
+            let _ = Quote::parse(&quote);
+        }
+    }
 }

@@ -141,3 +141,88 @@ fn check_config(body: &SgxBody<'_>, policy: &SgxPolicy, checks: &mut Checks) {
         Stated::Zero => checks.fail(name, format!("{seen}, policy demands zero")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::{Cpu, Kind};
+    use crate::policy::Releases;
+    use crate::report::Outcome;
+
+    /// A sound enclave: initialised, 64-bit, with x87 and SSE; then some bytes changed.
+    fn body(changes: &[(usize, u8)]) -> [u8; 384] {
+        let mut body = [0; 384];
+        body[48] = 0x05;
+        body[56] = 0x03;
+        for (at, value) in changes {
+            body[*at] = *value;
+        }
+        body
+    }
+
+    fn faults(changes: &[(usize, u8)], policy: &SgxPolicy) -> Vec<String> {
+        hardware_faults(&SgxBody(&body(changes)), policy)
+    }
+
+    #[test]
+    fn a_sound_enclave_has_no_faults_and_hardening_is_none() {
+        let policy = SgxPolicy::strict();
+        assert_eq!(faults(&[], &policy), [""; 0]);
+        assert_eq!(faults(&[(48, 0xc5), (49, 0x04), (56, 0xe7)], &policy), [""; 0]);
+    }
+
+    #[test]
+    fn every_attribute_that_is_not_known_to_be_harmless_is_refused() {
+        let policy = SgxPolicy::strict();
+        // INIT, DEBUG (a check of its own), MODE64BIT, CET, KSS, AEX_NOTIFY.
+        for bit in (0..64).filter(|bit| ![0, 1, 2, 6, 7, 10].contains(bit)) {
+            let own = if bit / 8 == 0 { 0x05 } else { 0 };
+            let found = faults(&[(48 + bit / 8, own | 1 << (bit % 8))], &policy);
+            assert_eq!(found.len(), 1, "bit {bit}: {found:?}");
+        }
+        assert_eq!(faults(&[(48, 0x15)], &policy), ["the enclave can derive provisioning keys"]);
+        assert_eq!(faults(&[(48, 0x25)], &policy), ["the enclave can launch others"]);
+        assert_eq!(faults(&[(48, 0x04)], &policy), ["the enclave was not initialised"]);
+        assert_eq!(faults(&[(48, 0x01)], &policy), ["the enclave is not in 64-bit mode"]);
+        assert_eq!(faults(&[(56, 0x01)], &policy), ["XFRM lacks x87 or SSE"]);
+    }
+
+    #[test]
+    fn the_exception_state_is_as_policy_demands() {
+        let mut policy = SgxPolicy::strict();
+        assert_eq!(faults(&[(16, 1)], &policy), ["policy forbids MISCSELECT 0x1"]);
+        policy.misc_select_allowed = 1;
+        assert_eq!(faults(&[(16, 1)], &policy), [""; 0]);
+        assert_eq!(faults(&[(16, 3)], &policy), ["policy forbids MISCSELECT 0x2"]);
+    }
+
+    fn outcome(changes: &[(usize, u8)], name: CheckName, policy: &SgxPolicy) -> Outcome {
+        let bytes = body(changes);
+        let body = SgxBody(&bytes);
+        let mut checks = Checks::new(Kind::Quote(Cpu::Sgx));
+        check_debug(&body, &mut checks);
+        check_config(&body, policy, &mut checks);
+        let report = checks.finish(&Policy::strict(Releases::default()), Timestamp(0));
+        report.unwrap_or_else(|refusal| refusal.report().clone()).outcome(name)
+    }
+
+    #[test]
+    fn a_configuration_by_whoever_started_the_enclave_is_refused() {
+        let mut policy = SgxPolicy::strict();
+        let name = CheckName::TeeBootConfig;
+        assert_eq!(outcome(&[], name, &policy), Outcome::Passed);
+        for at in [192, 255, 260, 261] {
+            assert_eq!(outcome(&[(at, 1)], name, &policy), Outcome::Failed, "{at}");
+        }
+        policy.config = Stated::Any;
+        assert_eq!(outcome(&[(192, 1), (260, 1)], name, &policy), Outcome::Passed);
+    }
+
+    #[test]
+    fn an_enclave_under_a_debugger_is_refused() {
+        let policy = SgxPolicy::strict();
+        let name = CheckName::TeeDebugDisabled;
+        assert_eq!(outcome(&[], name, &policy), Outcome::Passed);
+        assert_eq!(outcome(&[(48, 0x07)], name, &policy), Outcome::Failed);
+    }
+}

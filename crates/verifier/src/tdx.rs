@@ -330,3 +330,170 @@ fn config_id_of(compose: B256) -> [u8; 48] {
 fn sha256(bytes: &[u8]) -> B256 {
     B256::from(<[u8; 32]>::from(Sha256::digest(bytes)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::Cpu;
+    use crate::policy::Releases;
+    use crate::report::Outcome;
+
+    /// A sound guest: SEPT_VE_DISABLE, x87, SSE, AVX.
+    fn body() -> [u8; 648] {
+        let mut body = [0; 648];
+        body[120 + 3] = 0x10;
+        body[128] = 0x07;
+        body
+    }
+
+    /// What is wrong with a guest some of whose bytes are others.
+    fn faults(changes: &[(usize, u8)], policy: &TdxPolicy) -> Vec<String> {
+        let mut body = body();
+        for (at, value) in changes {
+            body[*at] = *value;
+        }
+        hardware_faults(&TdxBody::Td15(&body), policy)
+    }
+
+    #[test]
+    fn a_sound_guest_has_no_faults_and_lass_only_hardens_it() {
+        let policy = TdxPolicy::strict();
+        assert_eq!(faults(&[], &policy), [""; 0]);
+        assert_eq!(faults(&[(123, 0x18)], &policy), [""; 0]);
+        // Every state that real machines show.
+        let real: [&[u8]; 4] = [&[0xe7, 2, 6], &[7, 2, 0], &[0xe7, 0x18, 6], &[0xe7, 0, 6]];
+        for xfam in real {
+            let changes: Vec<(usize, u8)> =
+                xfam.iter().enumerate().map(|(at, value)| (128 + at, *value)).collect();
+            assert_eq!(faults(&changes, &policy), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn every_attribute_that_is_not_known_to_be_harmless_is_refused() {
+        let policy = TdxPolicy::strict();
+        for bit in (8..64).filter(|bit| ![27, 28].contains(bit)) {
+            let mut value = 1_u8 << (bit % 8);
+            if bit / 8 == 3 {
+                value |= 0x10;
+            }
+            let found = faults(&[(120 + bit / 8, value)], &policy);
+            assert_eq!(found.len(), 1, "bit {bit}: {found:?}");
+        }
+        assert_eq!(faults(&[(123, 0)], &policy), ["SEPT_VE_DISABLE is not set"]);
+        assert_eq!(faults(&[(123, 0x30)], &policy), ["the guest can be migrated"]);
+        assert_eq!(faults(&[(122, 1)], &policy), ["attributes 0x10000 are unknown"]);
+        let all = faults(&[(123, 0x60), (127, 0x80)], &policy);
+        let expected = [
+            "SEPT_VE_DISABLE is not set",
+            "the guest can be migrated",
+            "policy forbids PKS",
+            "policy forbids PERFMON",
+        ];
+        assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn policy_can_allow_some_attributes_and_no_others() {
+        let mut policy = TdxPolicy::strict();
+        let changes = [(123, 0x50), (127, 0x80), (122, 2)];
+        let expected =
+            ["policy forbids PKS", "policy forbids PERFMON", "policy forbids SERVTD_EXT"];
+        assert_eq!(faults(&changes, &policy), expected);
+        (policy.pks, policy.perfmon) = (Allowed::Yes, Allowed::Yes);
+        policy.service_td = Allowed::Yes;
+        assert_eq!(faults(&changes, &policy), [""; 0]);
+        assert_eq!(faults(&[(123, 0x30)], &policy), ["the guest can be migrated"]);
+    }
+
+    #[test]
+    fn xfam_is_within_what_tdx_and_policy_permit() {
+        let mut policy = TdxPolicy::strict();
+        assert_eq!(faults(&[(128, 0x06)], &policy), ["XFAM lacks x87 or SSE"]);
+        assert_eq!(faults(&[(128, 0x05)], &policy), ["XFAM lacks x87 or SSE"]);
+        assert_eq!(faults(&[(129, 0x04)], &policy), ["TDX does not permit XFAM 0x400"]);
+        assert_eq!(
+            faults(&[(135, 0x80)], &policy),
+            ["TDX does not permit XFAM 0x8000000000000000"]
+        );
+        for part in [(128, 0x27), (128, 0x87), (129, 0x08), (130, 0x02)] {
+            assert_eq!(faults(&[part], &policy), ["XFAM has parts of a state"]);
+        }
+        policy.xfam_allowed = 0x03;
+        assert_eq!(faults(&[], &policy), ["policy forbids XFAM 0x4"]);
+        // A policy cannot permit more than TDX does.
+        policy.xfam_allowed = u64::MAX;
+        assert_eq!(faults(&[(129, 0x04)], &policy), ["TDX does not permit XFAM 0x400"]);
+    }
+
+    #[test]
+    fn service_domains_and_modules_are_as_policy_demands() {
+        let mut policy = TdxPolicy::strict();
+        let expected = ["a service domain is bound to the guest"];
+        for at in [600, 647] {
+            assert_eq!(faults(&[(at, 1)], &policy), expected);
+        }
+        policy.service_td = Allowed::Yes;
+        assert_eq!(faults(&[(600, 1)], &policy), [""; 0]);
+        policy.modules = Modules::Listed(vec![format!("{}07", "00".repeat(47))]);
+        assert_eq!(faults(&[(63, 7)], &policy), [""; 0]);
+        assert_eq!(faults(&[(63, 8)], &policy), ["the TDX module is not a listed one"]);
+    }
+
+    /// What the check of the host's configuration gives for these bytes.
+    fn config(
+        changes: &[(usize, u8)],
+        shown: Option<B256>,
+        against: Against,
+        policy: &TdxPolicy,
+    ) -> (Outcome, String) {
+        let mut body = body();
+        for (at, value) in changes {
+            body[*at] = *value;
+        }
+        let mut checks = Checks::new(Kind::Quote(Cpu::Tdx));
+        check_config(&TdxBody::Td15(&body), shown, against, policy, &mut checks);
+        let report = checks.finish(&Policy::strict(Releases::default()), Timestamp(0));
+        let report = report.unwrap_or_else(|refusal| refusal.report().clone());
+        let check = report.check(CheckName::TeeBootConfig).unwrap();
+        (check.outcome, check.seen.clone())
+    }
+
+    #[test]
+    fn what_a_host_states_of_an_owner_is_refused_unless_policy_takes_anything() {
+        let mut policy = TdxPolicy::strict();
+        for (at, name) in [(232, "MROWNER is"), (279, "MROWNER is"), (280, "MROWNERCONFIG is")] {
+            let (outcome, seen) = config(&[(at, 1)], None, Against::Nothing, &policy);
+            assert_eq!(outcome, Outcome::Failed);
+            assert!(seen.starts_with(name), "{seen}");
+        }
+        policy.owner = Stated::Any;
+        let (outcome, _) = config(&[(232, 1), (280, 1)], None, Against::Releases, &policy);
+        assert_eq!(outcome, Outcome::Passed);
+    }
+
+    #[test]
+    fn a_configuration_without_its_file_is_absent_from_a_bare_quote_alone() {
+        let mut policy = TdxPolicy::strict();
+        let named = [(184, 1), (185, 9)];
+        let (outcome, seen) = config(&named, None, Against::Nothing, &policy);
+        assert_eq!(outcome, Outcome::Absent);
+        assert!(seen.ends_with("held against nothing"), "{seen}");
+        assert_eq!(config(&named, None, Against::Releases, &policy).0, Outcome::Failed);
+        let other = Some(B256::repeat_byte(7));
+        assert_eq!(config(&named, other, Against::Nothing, &policy).0, Outcome::Failed);
+        let mut hash = [0; 32];
+        hash[0] = 9;
+        let own = Some(B256::from(hash));
+        assert_eq!(config(&named, own, Against::Nothing, &policy).0, Outcome::Passed);
+        // The hash in another place, or under another version, is not the hash.
+        for changes in [[(184, 2), (185, 9)], [(184, 1), (186, 9)]] {
+            assert_eq!(config(&changes, own, Against::Nothing, &policy).0, Outcome::Failed);
+        }
+        policy.config_id = ConfigId::Zero;
+        assert_eq!(config(&named, own, Against::Nothing, &policy).0, Outcome::Failed);
+        assert_eq!(config(&[], own, Against::Nothing, &policy).0, Outcome::Passed);
+        policy.config_id = ConfigId::Any;
+        assert_eq!(config(&named, None, Against::Releases, &policy).0, Outcome::Passed);
+    }
+}

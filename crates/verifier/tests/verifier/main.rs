@@ -4,6 +4,7 @@ mod appraisal;
 mod document;
 mod flips;
 mod freshness;
+mod intel;
 mod keys_and_offers;
 mod ledger;
 mod policy;

@@ -1,0 +1,353 @@
+//! Intel's TEEs by the simulator: every form of quote and log, and everything wrong with them.
+
+use proptest::prelude::*;
+use subrosa_attester::{Fault, SimulatedCpu, SimulatedGpus, SimulatedKind, Simulator};
+use subrosa_protocol::Timestamp;
+use subrosa_verifier::CheckName::*;
+use subrosa_verifier::{
+    Allowed, CheckName, ConfigId, CpuEvidence, EventLog, Evidence, Outcome, Policy, Stated,
+    recheck, sgx_measurement, verify,
+};
+
+use crate::world::*;
+
+fn kind(cpu: SimulatedCpu) -> SimulatedKind {
+    SimulatedKind { cpu, gpus: SimulatedGpus::None }
+}
+
+/// Every form of Intel's evidence.
+const FORMS: [SimulatedCpu; 5] = [
+    SimulatedCpu::Sgx,
+    SimulatedCpu::Tdx,
+    SimulatedCpu::TdxCcel,
+    SimulatedCpu::TdxDstack,
+    SimulatedCpu::TdxV5,
+];
+
+fn faulty(cpu: SimulatedCpu, fault: Fault) -> World {
+    World::with(Simulator::faulty_of(kind(cpu), IMAGE, fault))
+}
+
+/// Refused at a check, with words that tell why.
+#[track_caller]
+fn assert_refused(world: &World, name: CheckName, words: &str) {
+    let refusal = world.refused();
+    assert_failed(&refusal, name);
+    assert!(refusal.failed().seen.contains(words), "{words:?} expected: {refusal}");
+}
+
+/// The quote of evidence of Intel's.
+fn quote_mut(cpu: &mut CpuEvidence) -> &mut Vec<u8> {
+    match cpu {
+        CpuEvidence::Sgx(sgx) => &mut sgx.quote,
+        CpuEvidence::Tdx(tdx) => &mut tdx.quote,
+        CpuEvidence::Snp(_) => panic!("the evidence is Intel's"),
+    }
+}
+
+/// The same document with other evidence of the processor.
+fn with_cpu(world: &World, evidence: &Evidence, cpu: CpuEvidence) -> Evidence {
+    compose(*evidence.nonce(), &world.keyset, b"", &world.workload, cpu)
+}
+
+#[test]
+fn every_form_of_honest_evidence_is_attested() {
+    for cpu in FORMS {
+        let world = World::of(kind(cpu));
+        let attested = world.attested();
+        let measurement = Simulator::measurement_of(kind(cpu), IMAGE);
+        assert_eq!(attested.measurement(), measurement, "{cpu:?}");
+        let report = attested.report();
+        let logged = matches!(cpu, SimulatedCpu::TdxCcel | SimulatedCpu::TdxDstack);
+        let expected = if logged { Outcome::Passed } else { Outcome::Waived };
+        let expected = if cpu == SimulatedCpu::Sgx { Outcome::Absent } else { expected };
+        assert_eq!(report.outcome(EventLogIntegrity), expected, "{cpu:?}");
+    }
+}
+
+#[test]
+fn every_form_has_a_measurement_of_its_own() {
+    let measurements = FORMS.map(|cpu| Simulator::measurement_of(kind(cpu), IMAGE));
+    // The form of a quote is no part of what booted; a log's registers are.
+    assert_eq!(measurements[1], measurements[4]);
+    for (at, one) in measurements[..4].iter().enumerate() {
+        assert!(!measurements[at + 1..4].contains(one), "{at}");
+    }
+}
+
+#[test]
+fn faults_of_every_quote_are_refused_by_name_and_reason() {
+    for cpu in FORMS {
+        for (fault, name, words) in [
+            (Fault::CollateralExpired, IntelPcsCollateral, "expired"),
+            (Fault::Debug, TeeDebugDisabled, "the host can debug the"),
+            (Fault::OtherPlatform, IntelPcsCollateral, "Fmspc mismatch"),
+            (Fault::OtherReportData, TeeReportdataBinding, "these parts make"),
+            (Fault::OtherRoot, TeeCertChain, "policy pins"),
+            (Fault::OtherTeeIdentity, IntelPcsCollateral, "QE identity of the other TEE"),
+            (Fault::OtherTeeTcbInfo, IntelPcsCollateral, "TCB info of the other TEE"),
+            (Fault::TcbOutOfDate, TeeTcbCurrent, "status OutOfDate"),
+            (Fault::TcbRevoked, TeeTcbNotRevoked, "Revoked"),
+            (Fault::TcbUnknown, TeeTcbCurrent, "No matching TCB level found"),
+            (Fault::TrailingBytes, TeeQuoteStructure, "bytes follow the quote"),
+        ] {
+            assert_refused(&faulty(cpu, fault), name, words);
+        }
+    }
+}
+
+#[test]
+fn faults_of_a_trust_domain_are_refused_by_name_and_reason() {
+    for cpu in FORMS.into_iter().filter(|cpu| *cpu != SimulatedCpu::Sgx) {
+        assert_refused(
+            &faulty(cpu, Fault::Migratable),
+            TeeHardwareConfig,
+            "the guest can be migrated",
+        );
+        assert_refused(
+            &faulty(cpu, Fault::SeptVe),
+            TeeHardwareConfig,
+            "SEPT_VE_DISABLE is not set",
+        );
+    }
+}
+
+#[test]
+fn a_service_domain_is_refused_unless_policy_allows_it() {
+    let mut world = faulty(SimulatedCpu::TdxV5, Fault::ServiceTd);
+    assert_refused(&world, TeeHardwareConfig, "a service domain is bound to the guest");
+    world.policy.intel.tdx.service_td = Allowed::Yes;
+    assert_eq!(world.attested().report().outcome(TeeHardwareConfig), Outcome::Passed);
+}
+
+#[test]
+fn logs_that_do_not_give_the_registers_are_refused() {
+    for cpu in [SimulatedCpu::TdxCcel, SimulatedCpu::TdxDstack] {
+        for fault in [Fault::EventDigest, Fault::EventDropped, Fault::EventsSwapped] {
+            let world = faulty(cpu, fault);
+            let refusal = world.refused();
+            assert_failed(&refusal, EventLogIntegrity);
+            // What such a log tells is not believed, nor is an image that cannot be told.
+            let absent = [ComposeBinding, TeeMeasurement, WorkloadStructure];
+            assert_outcomes(&refusal, Outcome::Absent, &absent);
+        }
+    }
+    assert_refused(
+        &faulty(SimulatedCpu::TdxDstack, Fault::EventPayload),
+        EventLogIntegrity,
+        "the events do not give the quote's RTMR3",
+    );
+}
+
+#[test]
+fn another_compose_file_than_the_measured_one_is_refused() {
+    // The host's own word, MRCONFIGID, is of the file that is shown.
+    let world = faulty(SimulatedCpu::TdxDstack, Fault::ComposeSwapped);
+    assert_refused(&world, ComposeBinding, "was measured");
+    assert_outcomes(&world.refused(), Outcome::Passed, &[TeeBootConfig, EventLogIntegrity]);
+}
+
+#[test]
+fn a_host_that_configured_another_compose_file_is_refused() {
+    let mut world = faulty(SimulatedCpu::TdxDstack, Fault::OtherConfigId);
+    assert_refused(&world, TeeBootConfig, "is not the hash of a compose file that came along");
+    // However tolerant the policy, one that names a compose file must name the shown one.
+    world.policy.intel.tdx.config_id = ConfigId::Any;
+    assert_refused(&world, ComposeBinding, "is not that of MRCONFIGID");
+}
+
+#[test]
+fn a_configuration_by_the_host_is_refused_where_policy_demands_none() {
+    let mut world = World::of(kind(SimulatedCpu::TdxDstack));
+    let seen = world.attested().report().check(TeeBootConfig).unwrap().seen.clone();
+    assert_eq!(seen, "MRCONFIGID is the hash of the compose file");
+    world.policy.intel.tdx.config_id = ConfigId::Zero;
+    assert_refused(&world, TeeBootConfig, "policy demands zero");
+
+    let mut world = World::new();
+    world.policy.intel.tdx.config_id = ConfigId::Zero;
+    world.policy.intel.tdx.owner = Stated::Any;
+    assert_eq!(world.attested().report().outcome(TeeBootConfig), Outcome::Passed);
+}
+
+#[test]
+fn a_log_beside_the_quote_of_another_start_is_refused() {
+    let (plain, logged) = (World::new(), World::of(kind(SimulatedCpu::TdxDstack)));
+    let evidence = plain.evidence();
+    let (mut tdx, theirs) = (tdx(&evidence), tdx(&logged.evidence()));
+    tdx.event_log = theirs.event_log;
+    let spliced = with_cpu(&plain, &evidence, CpuEvidence::Tdx(tdx));
+    let refusal = plain.check(&spliced).unwrap_err();
+    assert_failed(&refusal, EventLogIntegrity);
+    assert!(refusal.failed().seen.contains("RTMR3"), "{refusal}");
+}
+
+#[test]
+fn a_log_that_is_held_back_is_missed_by_the_measurement() {
+    for cpu in [SimulatedCpu::TdxCcel, SimulatedCpu::TdxDstack] {
+        let world = World::of(kind(cpu));
+        let evidence = world.evidence();
+        let mut tdx = tdx(&evidence);
+        tdx.event_log = EventLog::None;
+        let silent = with_cpu(&world, &evidence, CpuEvidence::Tdx(tdx));
+        match cpu {
+            // The firmware's log says no more than the registers do.
+            SimulatedCpu::TdxCcel => assert!(world.check(&silent).is_ok()),
+            _ => {
+                let refusal = world.check(&silent).unwrap_err();
+                assert_failed(&refusal, TeeBootConfig);
+                assert_outcomes(&refusal, Outcome::Failed, &[TeeMeasurement]);
+            }
+        }
+    }
+}
+
+#[test]
+fn one_changed_byte_of_any_quote_is_refused() {
+    for cpu in [SimulatedCpu::Sgx, SimulatedCpu::TdxV5] {
+        let world = World::of(kind(cpu));
+        let evidence = world.evidence();
+        let length = quote_mut(&mut evidence.cpu().clone()).len();
+        for position in (0..length).step_by(31) {
+            let mut cpu = evidence.cpu().clone();
+            quote_mut(&mut cpu)[position] ^= 1 << (position % 8);
+            let changed = with_cpu(&world, &evidence, cpu);
+            assert!(world.check(&changed).is_err(), "at {position}");
+        }
+        for cut in (0..length).step_by(211) {
+            let mut cpu = evidence.cpu().clone();
+            quote_mut(&mut cpu).truncate(cut);
+            let refusal = world.check(&with_cpu(&world, &evidence, cpu)).unwrap_err();
+            assert_failed(&refusal, TeeQuoteStructure);
+        }
+    }
+}
+
+#[test]
+fn one_changed_byte_of_what_dstack_measured_is_refused() {
+    let world = World::of(kind(SimulatedCpu::TdxDstack));
+    let evidence = world.evidence();
+    let honest = tdx(&evidence);
+    let EventLog::Dstack { log, app_compose } = honest.event_log.clone() else {
+        panic!("the log is dstack's")
+    };
+    let text = String::from_utf8(log.clone()).unwrap();
+    let runtime = text.find("system-preparing").unwrap();
+    for position in (0..log.len()).step_by(7) {
+        // Of a firmware's event the digest alone is covered, and nothing else of it is read.
+        let covered = position >= runtime || text[..position].ends_with("\"digest\":\"");
+        let mut changed = log.clone();
+        changed[position] ^= 1;
+        let mut tdx = honest.clone();
+        tdx.event_log = EventLog::Dstack { log: changed, app_compose: app_compose.clone() };
+        let result = world.check(&with_cpu(&world, &evidence, CpuEvidence::Tdx(tdx)));
+        assert!(!covered || result.is_err(), "at {position}: {}", &text[position..][..20]);
+    }
+    for position in 0..app_compose.len() {
+        let mut changed = app_compose.clone();
+        changed[position] ^= 1;
+        let mut tdx = honest.clone();
+        tdx.event_log = EventLog::Dstack { log: log.clone(), app_compose: changed };
+        let refusal = world.check(&with_cpu(&world, &evidence, CpuEvidence::Tdx(tdx))).unwrap_err();
+        assert_outcomes(&refusal, Outcome::Failed, &[ComposeBinding]);
+    }
+}
+
+#[test]
+fn collateral_of_the_future_is_refused() {
+    for cpu in FORMS {
+        let world = World::of(kind(cpu));
+        let evidence = world.evidence();
+        let before = Timestamp(NOW.0 - 10 * 86_400);
+        let refusal = recheck(&evidence, &world.policy, before).unwrap_err();
+        assert_failed(&refusal, IntelPcsCollateral);
+        assert!(refusal.failed().seen.contains("in the future"), "{refusal}");
+    }
+}
+
+#[test]
+fn an_enclave_is_not_accepted_as_a_trust_domain_nor_the_other_way() {
+    let (sgx, tdx) = (World::of(kind(SimulatedCpu::Sgx)), World::of(kind(SimulatedCpu::Tdx)));
+    let (mut enclave, mut domain) = (sgx.evidence().cpu().clone(), tdx.evidence().cpu().clone());
+    std::mem::swap(quote_mut(&mut enclave), quote_mut(&mut domain));
+    let refusal = sgx.check(&with_cpu(&sgx, &sgx.evidence(), enclave)).unwrap_err();
+    assert_failed(&refusal, TeeQuoteStructure);
+    assert!(refusal.failed().seen.contains("the quote is of TDX"), "{refusal}");
+    let refusal = tdx.check(&with_cpu(&tdx, &tdx.evidence(), domain)).unwrap_err();
+    assert_failed(&refusal, TeeQuoteStructure);
+    assert!(refusal.failed().seen.contains("the quote is of SGX"), "{refusal}");
+}
+
+#[test]
+fn an_unreleased_enclave_is_refused() {
+    let mut world = World::of(kind(SimulatedCpu::Sgx));
+    world.policy.releases.measurements = vec![Simulator::measurement(IMAGE)];
+    assert_refused(&world, TeeMeasurement, "is not a released one");
+}
+
+#[test]
+fn the_measurement_of_an_enclave_covers_each_part_in_its_place() {
+    // Computed by another program from the formula of spec/evidence.md section 5.
+    let plain = sgx_measurement(&[1; 32], &[2; 32], 0x0304, 0x0506);
+    assert_eq!(plain.to_string(), SGX_MEASUREMENT);
+    let others = [
+        sgx_measurement(&[2; 32], &[1; 32], 0x0304, 0x0506),
+        sgx_measurement(&[1; 32], &[2; 32], 0x0506, 0x0304),
+        sgx_measurement(&[1; 32], &[2; 32], 0x0403, 0x0506),
+        sgx_measurement(&[1; 32], &[2; 32], 0x0304, 0x0507),
+    ];
+    assert!(!others.contains(&plain));
+}
+
+const SGX_MEASUREMENT: &str = "0xb54746471c0ff33047f20b07645e935355f3cb63b4cb82bf79d3dbaceb0390f2";
+
+#[test]
+fn nothing_simulated_passes_a_strict_policy() {
+    for cpu in FORMS {
+        let mut world = World::of(kind(cpu));
+        world.policy = Policy::strict(world.policy.releases.clone());
+        assert_refused(&world, TeeCertChain, "policy pins");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Bytes in the place of a quote, or of a part of one, are refused without a panic.
+    #[test]
+    fn any_bytes_in_the_place_of_a_quote_are_refused(
+        form in 0..FORMS.len(),
+        at in 0_usize..5_000,
+        bytes in proptest::collection::vec(any::<u8>(), 1..80),
+    ) {
+        let world = World::of(kind(FORMS[form]));
+        let evidence = world.evidence();
+        let mut cpu = evidence.cpu().clone();
+        let quote = quote_mut(&mut cpu);
+        let at = at % quote.len();
+        let end = quote.len().min(at + bytes.len());
+        quote[at..end].copy_from_slice(&bytes[..end - at]);
+        let changed = with_cpu(&world, &evidence, cpu);
+        let refused = verify(&changed, &world.policy, &world.freshness, world.now).is_err();
+        prop_assert!(refused || changed == evidence);
+    }
+
+    /// The same for logs.
+    #[test]
+    fn any_bytes_in_the_place_of_a_log_are_refused(
+        log in proptest::collection::vec(any::<u8>(), 0..200),
+        dstack in any::<bool>(),
+    ) {
+        let cpu = if dstack { SimulatedCpu::TdxDstack } else { SimulatedCpu::TdxCcel };
+        let world = World::of(kind(cpu));
+        let evidence = world.evidence();
+        let mut tdx = tdx(&evidence);
+        tdx.event_log = match dstack {
+            true => EventLog::Dstack { log, app_compose: vec![] },
+            false => EventLog::Ccel { log },
+        };
+        let changed = with_cpu(&world, &evidence, CpuEvidence::Tdx(tdx));
+        let refusal = world.check(&changed).unwrap_err();
+        prop_assert_eq!(refusal.report().outcome(EventLogIntegrity), Outcome::Failed);
+    }
+}
