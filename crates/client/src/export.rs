@@ -9,7 +9,7 @@ use subrosa_protocol::{
     Address, B256, ChannelConfig, Domain, Message, Offer, Order, Receipt, SignatureError, Signed,
     Timestamp, encoding,
 };
-use subrosa_verifier::{Claims, Evidence, Outcome, Policy, Releases, Report, Verdict, recheck};
+use subrosa_verifier::{Claims, Cpu, Evidence, Outcome, Policy, Releases, Report, Verdict, recheck};
 
 use crate::kept::Kept;
 
@@ -125,6 +125,8 @@ impl Bundle {
 pub struct BundleReport {
     /// Whether every check passed or was waived.
     pub verdict: Verdict,
+    /// The name of the policy that the evidence was held against.
+    pub policy: &'static str,
     /// Whether the evidence may be simulated, and so proves nothing about hardware.
     pub simulated: bool,
     /// The time that everything was checked for.
@@ -178,6 +180,23 @@ pub struct Against<'a> {
     pub at: Option<Timestamp>,
 }
 
+/// Whether bytes say that they are an exported receipt; nothing else about them is looked at.
+pub fn is_bundle(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Labelled {
+        kind: String,
+    }
+    serde_json::from_slice(bytes).is_ok_and(|labelled: Labelled| labelled.kind == KIND)
+}
+
+/// Which processor the evidence in a bundle is of.
+///
+/// # Errors
+/// [`Unreadable`] where the bytes are no bundle.
+pub fn cpu(bytes: &[u8]) -> Result<Cpu, Unreadable> {
+    Parts::read(bytes).map(|parts| parts.evidence.cpu().cpu())
+}
+
 /// Checks a bundle's bytes.
 ///
 /// # Errors
@@ -201,7 +220,7 @@ pub fn check(bytes: &[u8], against: Against<'_>) -> Result<BundleReport, Unreada
         Err(refusal) => refusal.report(),
     };
     take_report(report, &mut checks);
-    let simulated = report.simulated;
+    let (policy, simulated) = (report.policy, report.simulated);
     let claims = appraised.as_deref().ok();
     parts.check(claims, against.network, &mut checks);
     let good = |check: &BundleCheck| matches!(check.outcome, Outcome::Passed | Outcome::Waived);
@@ -210,7 +229,7 @@ pub fn check(bytes: &[u8], against: Against<'_>) -> Result<BundleReport, Unreada
         (Some(claims), Verdict::Accepted) => parts.tell(claims, against.at.is_some()),
         _ => Vec::new(),
     };
-    Ok(BundleReport { verdict, simulated, at, releases_from, checks, told })
+    Ok(BundleReport { verdict, policy, simulated, at, releases_from, checks, told })
 }
 
 fn take_report(report: &Report, checks: &mut Vec<BundleCheck>) {
