@@ -8,15 +8,21 @@ use subrosa_nvidia_evidence::simulator::{
     DEVICE_ROOT_SHA256, Fault, Node, RIM_ROOT_SHA256, device_root_der, rim_root_der,
 };
 use subrosa_nvidia_evidence::{
-    CheckName, Demand, NodeCheckName, Outcome, Policy, RimKind, Trailing,
+    Appraisal, CheckName, Demand, NodeCheckName, Outcome, Policy, RimKind, Trailing,
 };
 
 mod support;
 
-use support::{AT, NONCE, World, refusals, simulated};
+use support::{AT, NONCE, World, simulated};
 
 const DRIVER: Option<RimKind> = Some(RimKind::Driver);
 const VBIOS: Option<RimKind> = Some(RimKind::Vbios);
+
+/// The checks that refuse a device; not those that could not be made because of them.
+fn refusals(appraisal: &Appraisal) -> Vec<(CheckName, Option<RimKind>)> {
+    let refused = appraisal.checks().iter().filter(|check| check.outcome.refusal().is_some());
+    refused.map(|check| (check.name, check.rim)).collect()
+}
 
 /// What the first device of a faulty node is refused for; nothing else of it or of the node is.
 #[track_caller]

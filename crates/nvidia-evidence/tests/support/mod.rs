@@ -2,8 +2,8 @@
 
 use subrosa_nvidia_evidence::simulator::{DEVICE_ROOT_SHA256, Node, RIM_ROOT_SHA256};
 use subrosa_nvidia_evidence::{
-    Appraisal, Architecture, CheckName, Collateral, DeviceEvidence, Fingerprint, NodeAppraisal,
-    Policy, RimKind, RimStore, appraise_node,
+    Architecture, Collateral, DeviceEvidence, Fingerprint, NodeAppraisal, Policy, RimStore,
+    appraise_node,
 };
 
 /// In 2026.
@@ -37,15 +37,24 @@ impl World {
         }
     }
 
-    /// The appraisal; manifests that cannot be read are as good as absent.
-    pub fn appraise(&self, policy: &Policy) -> NodeAppraisal {
+    /// The manifests; those that cannot be read are as good as absent.
+    pub fn rims(&self) -> RimStore {
         let mut rims = RimStore::new();
         for xml in &self.rims {
             let _unreadable = rims.add(xml).err();
         }
+        rims
+    }
+
+    pub fn appraise(&self, policy: &Policy) -> NodeAppraisal {
+        self.appraise_with(&self.rims(), policy)
+    }
+
+    /// The appraisal with manifests that were read, and perhaps verified, before.
+    pub fn appraise_with(&self, rims: &RimStore, policy: &Policy) -> NodeAppraisal {
         let ocsp: Vec<&[u8]> = self.ocsp.iter().map(Vec::as_slice).collect();
         let crls: Vec<&[u8]> = self.crls.iter().map(Vec::as_slice).collect();
-        let collateral = Collateral { rims: &rims, ocsp: &ocsp, crls: &crls };
+        let collateral = Collateral { rims, ocsp: &ocsp, crls: &crls };
         let devices: Vec<_> = self
             .devices
             .iter()
@@ -66,10 +75,4 @@ pub fn simulated() -> Policy {
         rim_root: Fingerprint(RIM_ROOT_SHA256),
         ..Policy::strict()
     }
-}
-
-/// The checks that refuse a device; not those that could not be made because of them.
-pub fn refusals(appraisal: &Appraisal) -> Vec<(CheckName, Option<RimKind>)> {
-    let refused = appraisal.checks().iter().filter(|check| check.outcome.refusal().is_some());
-    refused.map(|check| (check.name, check.rim)).collect()
 }
