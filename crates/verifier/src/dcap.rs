@@ -89,6 +89,11 @@ pub(crate) fn authenticate(
     };
     let authentic = run(subject, collateral, root, policy, now, checks);
     let claims = authentic.claims.as_ref();
+    if let Some(claims) = claims
+        && let Err(seen) = check_pce(&collateral.tcb_info, &claims.platform.pck.pce_id)
+    {
+        checks.fail(CheckName::IntelPcsCollateral, seen);
+    }
     // dcap-qvl does not look at the beginning of revocation lists.
     if let Some(issued) = claims.map(|claims| claims.latest_issue_date).filter(|at| *at > now.0) {
         let seen = format!("a part of the collateral is of the future: {}", date(issued));
@@ -120,7 +125,7 @@ impl Authentic {
             (faults, _) => checks.fail(name, format!("{seen}: {}", faults.join("; "))),
         }
         if let Some((name, message)) = self.stopped {
-            checks.fail(name, message);
+            checks.fail(name, printable(&message));
         }
         self.claims.map_or(now, |claims| Timestamp(claims.earliest_expiration_date))
     }
@@ -157,6 +162,21 @@ fn check_tee(tee: Tee, collateral: &IntelCollateral) -> Result<(), String> {
         return Err(format!("TCB info of the other TEE, the quote is of {}", tee.name()));
     }
     Ok(())
+}
+
+/// Whether the TCB info, which is signed, is about the provisioning enclave that certified the
+/// platform; dcap-qvl compares the rest of the platform alone.
+fn check_pce(tcb_info: &str, pce_id: &[u8]) -> Result<(), String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct About {
+        pce_id: String,
+    }
+    let about = serde_json::from_str::<About>(tcb_info).map(|about| about.pce_id);
+    match about {
+        Ok(about) if hex::decode(&about).is_ok_and(|about| about == pce_id) => Ok(()),
+        _ => Err(format!("the TCB info is not about PCE {}", hex::encode(pce_id))),
+    }
 }
 
 /// The root's DER bytes, once all four chains are seen to end in it.
@@ -222,7 +242,7 @@ fn run(
             let step = Step::of(&message);
             match step {
                 Step::Attributes | Step::Debug => authentic.stopped = Some((step.check(), message)),
-                _ => checks.fail(step.check(), in_words(&message)),
+                _ => checks.fail(step.check(), printable(&in_words(&message))),
             }
             step.passed_before()
         }
@@ -265,6 +285,15 @@ fn in_words(message: &str) -> String {
         None
     };
     words.unwrap_or_else(|| message.to_owned())
+}
+
+/// How much of a foreign library's message a report repeats.
+const MESSAGE_CHARS_MAX: usize = 300;
+
+/// A message that may repeat text which nobody signed, safe for terminals.
+fn printable(message: &str) -> String {
+    let safe = |char: char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char };
+    message.chars().take(MESSAGE_CHARS_MAX).map(safe).collect()
 }
 
 /// Seconds of Unix time as a date (RFC 3339). Days are counted in eras of 400 years from March, so
@@ -516,6 +545,24 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
             assert_eq!(date(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn what_others_wrote_cannot_move_a_cursor() {
+        assert_eq!(
+            printable("unknown variant `\x1b[2J\u{9b}`"),
+            "unknown variant `\u{fffd}[2J\u{fffd}`"
+        );
+        assert_eq!(printable(&"x".repeat(1_000)).len(), MESSAGE_CHARS_MAX);
+    }
+
+    #[test]
+    fn tcb_info_about_another_provisioning_enclave_is_refused() {
+        assert_eq!(check_pce(r#"{"pceId":"0100","x":1}"#, &[1, 0]), Ok(()));
+        for text in [r#"{"pceId":"0001"}"#, r#"{"pceId":"01000"}"#, r#"{"pceId":""}"#, "{}", ""] {
+            let seen = check_pce(text, &[1, 0]).unwrap_err();
+            assert_eq!(seen, "the TCB info is not about PCE 0100");
         }
     }
 

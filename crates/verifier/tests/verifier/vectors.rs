@@ -614,6 +614,22 @@ fn the_collateral_of_the_other_tee_is_refused_by_name() {
 }
 
 #[test]
+fn a_revocation_list_of_the_future_is_refused() {
+    let mut foreign = tdx_quote().at(TDX_FROM);
+    foreign.tdx_mut().collateral.pck_crl = v5_collateral().pck_crl;
+    foreign.assert_refused(IntelPcsCollateral, "is of the future: 2026-02-18T10:41:15Z");
+}
+
+#[test]
+fn text_in_unsigned_collateral_cannot_write_on_a_terminal() {
+    let mut foreign = tdx_quote().at(TDX_FROM);
+    let tcb_info = &mut foreign.tdx_mut().collateral.tcb_info;
+    *tcb_info = tcb_info.replacen("UpToDate", r"\u001b[2J", 1);
+    let refusal = foreign.assert_refused(IntelPcsCollateral, "Failed to decode TcbInfo");
+    assert!(!refusal.to_string().contains('\u{1b}'), "{refusal:?}");
+}
+
+#[test]
 fn a_quote_of_the_other_tee_is_refused_by_name() {
     let (tdx, sgx) = (bytes(&SAMPLES.join("tdx_quote")), bytes(&SAMPLES.join("sgx_quote")));
     let mut wrong = tdx_quote().at(TDX_FROM);
