@@ -329,8 +329,8 @@ impl Device {
         authorities: &DeviceAuthorities,
         links: &[[u8; 8]],
     ) -> Device {
-        let protection = match node.switches {
-            0 => Protection::Single,
+        let protection = match (index, last) {
+            (0, true) => Protection::Single,
             _ => Protection::Multiple,
         };
         let mut contents = Contents::good(platform, protection, links.to_vec());

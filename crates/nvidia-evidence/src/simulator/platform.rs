@@ -80,7 +80,7 @@ pub(super) const HOPPER: Platform = Platform {
         version: "570.172.08",
         rim_prefix: "NV_GPU_DRIVER_GH100_",
         indices: &[
-            7, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41,
+            7, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40,
         ],
         nvdec: OFF,
     }),
@@ -105,7 +105,7 @@ pub(super) const BLACKWELL: Platform = Platform {
     provisioner: "GB100 Provisioner ICA 00000",
     blocks: 64,
     driver: Some(Driver {
-        version: "575.32",
+        version: "595.91.07",
         rim_prefix: "NV_GPU_CC_DRIVER_GB100_",
         indices: &[
             21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41,
@@ -113,12 +113,12 @@ pub(super) const BLACKWELL: Platform = Platform {
         nvdec: ON,
     }),
     firmware: Firmware {
-        version: "97.00.88.00.0F",
+        version: "97.00.E4.00.1E",
         rim_prefix: "NV_GPU_VBIOS_G525_0220_886_",
         project: "G525",
         project_sku: "0220",
         chip_sku: "886",
-        indices: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20],
+        indices: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18, 19, 20],
         identity: FirmwareIdentity::TcbInfo,
     },
 };

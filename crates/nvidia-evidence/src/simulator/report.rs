@@ -14,9 +14,9 @@ const RESPONSE: [u8; 4] = [0x11, 0x60, 0x00, 0x00];
 /// How a GPU takes part in its node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protection {
-    /// Alone: protected PCIe is off.
+    /// Alone: a Hopper GPU has protected PCIe off.
     Single,
-    /// With others behind switches: protected PCIe is on.
+    /// With others: Hopper GPUs have protected PCIe on.
     Multiple,
 }
 
@@ -125,14 +125,15 @@ fn gpu_fields(platform: &Platform, contents: &Contents) -> Vec<u8> {
     if let Some(firmware_id) = &contents.firmware_id {
         fields.add(20, firmware_id);
     }
+    let multiple = contents.protection == Protection::Multiple;
     match platform.architecture {
         Architecture::Blackwell => {
             fields.add(33, &[7, 7]);
-            fields.add(34, &[0, 0]);
+            fields.add(34, &[1, 0]);
             fields.add_text(35, platform.product);
+            fields.add(36, &[u8::from(multiple), 0]);
         }
         _ => {
-            let multiple = contents.protection == Protection::Multiple;
             fields.add(21, &[if multiple { 0xAA } else { 0x55 }]);
             if multiple {
                 fields.add(22, &ports(&contents.links));
