@@ -173,7 +173,7 @@ impl Dstack {
 
 /// The measurement of an image that dstack booted, as releases list it: SHA-256 of a tag, MRTD,
 /// RTMR0 to 2, and RTMR3 as it would be had the event `instance-id` no payload
-/// (spec/evidence.md section 5.6).
+/// (spec/evidence.md section 5.3).
 ///
 /// # Errors
 /// [`BadLog`] where the log cannot be read. It is not held against `rtmrs`.
