@@ -125,22 +125,32 @@ pub struct SimulatedRim {
 
 impl Node {
     /// Hopper GPUs: one that is alone, or several with protected PCIe and four switches.
+    ///
+    /// # Panics
+    /// Where there are none.
     pub fn hopper(gpus: usize) -> Node {
         let switches = if gpus > 1 { SWITCHES } else { 0 };
         Node::of(Some((&HOPPER, gpus)), switches)
     }
 
     /// Blackwell GPUs.
+    ///
+    /// # Panics
+    /// Where there are none.
     pub fn blackwell(gpus: usize) -> Node {
         Node::of(Some((&BLACKWELL, gpus)), 0)
     }
 
     /// LS10 switches without GPUs.
+    ///
+    /// # Panics
+    /// Where there are none.
     pub fn switches(switches: usize) -> Node {
         Node::of(None, switches)
     }
 
     fn of(gpus: Option<(&'static Platform, usize)>, switches: usize) -> Node {
+        assert!(gpus.map_or(switches, |(_, gpus)| gpus) > 0, "a node has devices");
         let (name, built) = (String::new(), OnceLock::new());
         Node { name, gpus, switches, fault: None, built }
     }
@@ -150,7 +160,8 @@ impl Node {
         Node { name: name.into(), built: OnceLock::new(), ..self }
     }
 
-    /// The same node, which now does something wrong.
+    /// The same node, which now does something wrong. Evidence panics where a fault is asked of
+    /// devices that cannot have it, such as firmware identities of switches.
     pub fn faulty(self, fault: Fault) -> Node {
         Node { fault: Some(fault), built: OnceLock::new(), ..self }
     }
@@ -264,6 +275,31 @@ impl Node {
     }
 }
 
+impl Node {
+    /// The kinds of devices, GPUs first, each with the names of its devices.
+    fn groups(&self) -> Vec<(&'static Platform, Vec<String>)> {
+        let switches = (self.switches > 0).then_some((&LS10, self.switches));
+        let named = |(platform, count): (&'static Platform, usize)| {
+            let name = |index| format!("{} {} {index}", self.name, platform.product);
+            (platform, (0..count).map(name).collect())
+        };
+        self.gpus.into_iter().chain(switches).map(named).collect()
+    }
+
+    /// Makes a device wrong where that is the fault.
+    fn spoil(&self, slot: &mut Slot, index: usize, last: bool) {
+        match self.fault {
+            Some(Fault::PpcieMixed) if index == 1 => slot.contents.protection = Protection::Single,
+            Some(Fault::SwitchOfOtherNode) if last => slot.name.push_str(" of another node"),
+            Some(fault) if index == 0 => {
+                slot.contents.spoil(slot.platform, fault);
+                slot.faults = fault.of_certificates();
+            }
+            _ => {}
+        }
+    }
+}
+
 impl fmt::Debug for Node {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let gpus = self.gpus.map(|(platform, gpus)| (platform.architecture, gpus));
@@ -287,67 +323,48 @@ impl Built {
             Some(Fault::OtherRimRoot) => Certified::rim_root(OTHER_ROOT_KEY),
             _ => Certified::rim_root(RIM_ROOT_KEY),
         };
-        let gpus = node.gpus.iter().flat_map(|&(platform, gpus)| (0..gpus).map(move |_| platform));
-        let platforms: Vec<_> = gpus.chain((0..node.switches).map(|_| &LS10)).collect();
-        let named = |(index, platform): (usize, &&'static Platform)| {
-            format!("{} {} {index}", node.name, platform.product)
-        };
-        let names: Vec<_> = platforms.iter().enumerate().map(named).collect();
-        let numbers = |of: fn(&Platform) -> bool| -> Vec<[u8; 8]> {
-            let those = platforms.iter().zip(&names).filter(|(platform, _)| of(platform));
-            those.map(|(_, name)| pki::device_number(name)).collect()
-        };
-        let (gpus, switches) =
-            (numbers(|platform| platform.driver.is_some()), numbers(|p| p.driver.is_none()));
-
-        let mut authorities: Vec<(&'static Platform, DeviceAuthorities)> = Vec::new();
-        let mut devices: Vec<Device> = Vec::new();
-        for (index, (platform, name)) in platforms.iter().copied().zip(names).enumerate() {
-            let new = devices.last().is_none_or(|last| last.platform.product != platform.product);
-            if new {
-                authorities.push((platform, DeviceAuthorities::of(platform, &root)));
+        let groups = node.groups();
+        let count: usize = groups.iter().map(|(_, names)| names.len()).sum();
+        let (mut devices, mut kinds) = (Vec::new(), Vec::new());
+        for (platform, names) in &groups {
+            let authorities = DeviceAuthorities::of(platform, &root);
+            let rim = RimCertificates::of(platform, &rim_root, signers_end(node.fault));
+            kinds.push((*platform, rim));
+            let links = numbers_beside(platform, &groups);
+            let protection = if count == 1 { Protection::Single } else { Protection::Multiple };
+            for name in names {
+                let mut slot = Slot {
+                    platform,
+                    name: name.clone(),
+                    contents: Contents::good(platform, protection, links.clone()),
+                    faults: CertificateFaults::default(),
+                };
+                let index = devices.len();
+                node.spoil(&mut slot, index, index + 1 == count);
+                devices.push(slot.fill(&authorities));
             }
-            let (_, authorities) = authorities.last().expect("the first device is new");
-            let links = if platform.driver.is_some() { &switches } else { &gpus };
-            let last = index + 1 == platforms.len();
-            devices.push(Device::of(node, (index, last), platform, name, authorities, links));
         }
-        let kinds = authorities.iter().map(|(platform, _)| {
-            (*platform, RimCertificates::of(platform, &rim_root, signers_end(node.fault)))
-        });
-        let kinds = kinds.collect();
         Built { devices, rim_root, kinds }
     }
 }
 
-impl Device {
-    fn of(
-        node: &Node,
-        (index, last): (usize, bool),
-        platform: &'static Platform,
-        mut name: String,
-        authorities: &DeviceAuthorities,
-        links: &[[u8; 8]],
-    ) -> Device {
-        let protection = match (index, last) {
-            (0, true) => Protection::Single,
-            _ => Protection::Multiple,
-        };
-        let mut contents = Contents::good(platform, protection, links.to_vec());
-        let mut certificate_faults = CertificateFaults::default();
-        match node.fault {
-            Some(Fault::PpcieMixed) if index == 1 => contents.protection = Protection::Single,
-            Some(Fault::SwitchOfOtherNode) if last => name.push_str(" of another node"),
-            Some(fault) if index == 0 => {
-                contents.spoil(platform, fault);
-                certificate_faults = fault.of_certificates();
-            }
-            _ => {}
-        }
-        let certificates = DeviceCertificates::of(platform, authorities, &name, certificate_faults);
+/// A device before it has certificates.
+struct Slot {
+    platform: &'static Platform,
+    name: String,
+    contents: Contents,
+    faults: CertificateFaults,
+}
+
+impl Slot {
+    fn fill(self, authorities: &DeviceAuthorities) -> Device {
+        let Slot { platform, name, contents, faults } = self;
+        let certificates = DeviceCertificates::of(platform, authorities, &name, faults);
         Device { platform, name, certificates, contents }
     }
+}
 
+impl Device {
     fn answer(&self, nonce: &[u8; 32]) -> SimulatedDevice {
         SimulatedDevice {
             architecture: self.platform.architecture,
@@ -371,6 +388,15 @@ pub fn device_root_der() -> Vec<u8> {
 /// The root certificate of every simulated reference manifest, DER.
 pub fn rim_root_der() -> Vec<u8> {
     Certified::rim_root(RIM_ROOT_KEY).der
+}
+
+/// The numbers of the devices of other kinds: a GPU sees switches, a switch sees GPUs.
+fn numbers_beside(
+    platform: &Platform,
+    groups: &[(&'static Platform, Vec<String>)],
+) -> Vec<[u8; 8]> {
+    let others = groups.iter().filter(|(other, _)| other.product != platform.product);
+    others.flat_map(|(_, names)| names).map(|name| pki::device_number(name)).collect()
 }
 
 /// When the certificates of manifests' signers end.

@@ -161,7 +161,7 @@ impl DeviceAuthorities {
             subject
         };
         let identity = root.issue(subject(format!("{} SIMULATED", platform.identity), "l1-root"));
-        let list = format!("l2-{}", platform.product.to_lowercase());
+        let list = format!("l2-{}", platform.identity.to_lowercase().replace(" identity", ""));
         let provisioner =
             identity.issue(subject(format!("{} SIMULATED", platform.provisioner), &list));
         DeviceAuthorities { root: root.clone(), identity, provisioner }
