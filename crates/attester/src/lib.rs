@@ -22,6 +22,7 @@
 //! want [`Fault`].
 
 mod endorsements;
+pub mod hardware;
 mod simulator;
 
 use subrosa_protocol::Timestamp;
