@@ -31,6 +31,7 @@ use subrosa_verifier::{CpuEvidence, DeviceCollateral, Devices, Evidence, Nonce};
 pub use endorsements::{
     AMD_KDS, EndorseError, Endorser, FetchError, INTEL_PCS, NVIDIA_OCSP, NVIDIA_RIM, Services,
 };
+pub use simulator::snp;
 pub use simulator::{
     Fault, SimulatedCpu, SimulatedGpus, SimulatedKind, Simulator, UnknownSimulatedKind,
 };

@@ -7,6 +7,7 @@
 mod fault;
 mod intel;
 mod kind;
+pub mod snp;
 
 use std::fmt;
 use std::sync::Arc;

@@ -221,17 +221,28 @@ impl TcbLayout {
         }
     }
 
-    fn read(self, bytes: &[u8; REPORT_BYTES], offset: usize) -> Result<AmdTcb, BadReport> {
-        let reserved = BadReport::Reserved { offset };
-        match (self, &bytes[offset..offset + 8]) {
-            (TcbLayout::MilanAndGenoa, &[boot_loader, tee, 0, 0, 0, 0, snp, microcode]) => {
-                Ok(AmdTcb { fmc: 0, boot_loader, tee, snp, microcode })
-            }
-            (TcbLayout::Turin, &[fmc, boot_loader, tee, snp, 0, 0, 0, microcode]) => {
-                Ok(AmdTcb { fmc, boot_loader, tee, snp, microcode })
-            }
-            _ => Err(reserved),
+    /// Bytes of a TCB that no part uses.
+    fn unused(self) -> std::ops::Range<usize> {
+        match self {
+            TcbLayout::MilanAndGenoa => 2..6,
+            TcbLayout::Turin => 4..7,
         }
+    }
+
+    fn read(self, bytes: &[u8; REPORT_BYTES], offset: usize) -> Result<AmdTcb, BadReport> {
+        let tcb: &[u8; 8] = bytes[offset..offset + 8].try_into().expect("eight bytes were taken");
+        if let Some(at) = self.unused().find(|at| tcb[*at] != 0) {
+            return Err(BadReport::Reserved { offset: offset + at });
+        }
+        let [first, second, third, fourth, _, _, seventh, microcode] = *tcb;
+        Ok(match self {
+            TcbLayout::MilanAndGenoa => {
+                AmdTcb { fmc: 0, boot_loader: first, tee: second, snp: seventh, microcode }
+            }
+            TcbLayout::Turin => {
+                AmdTcb { fmc: first, boot_loader: second, tee: third, snp: fourth, microcode }
+            }
+        })
     }
 }
 
@@ -299,4 +310,98 @@ pub(crate) enum BadReport {
         /// The version.
         got: u32,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sev::firmware::guest::AttestationReport;
+    use sev::parser::ByteParser;
+
+    use super::*;
+
+    const MILAN: [u8; 2] = [0x19, 0x01];
+    const GENOA: [u8; 2] = [0x19, 0x11];
+    const TURIN: [u8; 2] = [0x1a, 0x02];
+
+    /// Anything in every field, nothing in reserved bytes.
+    fn report() -> impl Strategy<Value = [u8; REPORT_BYTES]> {
+        let content = proptest::collection::vec(any::<u8>(), REPORT_BYTES);
+        let chips = prop_oneof![Just(MILAN), Just(GENOA), Just(TURIN)];
+        (content, 2_u32..=5, chips).prop_map(|(content, version, chip)| {
+            let mut bytes: [u8; REPORT_BYTES] = content.try_into().unwrap();
+            bytes[..4].copy_from_slice(&version.to_le_bytes());
+            bytes[0x034..0x038].copy_from_slice(&ALGORITHM_ECDSA_P384_SHA384.to_le_bytes());
+            bytes[CPUID..CPUID + 2].copy_from_slice(&chip);
+            let older = [(version < 3, RESERVED_BEFORE_3), (version < 5, RESERVED_BEFORE_5)];
+            let older = older.into_iter().filter_map(|(applies, range)| applies.then_some(range));
+            for (start, end) in RESERVED.into_iter().chain(older) {
+                bytes[start..end].fill(0);
+            }
+            let layout = match (version, chip) {
+                (3.., TURIN) => TcbLayout::Turin,
+                _ => TcbLayout::MilanAndGenoa,
+            };
+            for tcb in [CURRENT_TCB, REPORTED_TCB, COMMITTED_TCB, LAUNCH_TCB] {
+                layout.unused().for_each(|at| bytes[tcb + at] = 0);
+            }
+            // The other reader takes a short number in version 2 for a Turin chip's.
+            bytes[CHIP_ID + CHIP_ID_BYTES - 1] |= 1;
+            bytes
+        })
+    }
+
+    fn tcb(tcb: sev::firmware::host::TcbVersion) -> AmdTcb {
+        AmdTcb {
+            fmc: tcb.fmc.unwrap_or(0),
+            boot_loader: tcb.bootloader,
+            tee: tcb.tee,
+            snp: tcb.snp,
+            microcode: tcb.microcode,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_field_is_what_another_reader_finds(bytes in report()) {
+            let ours = Report::parse(&bytes).unwrap();
+            let theirs = AttestationReport::from_bytes(&bytes).unwrap();
+            prop_assert_eq!(ours.version(), theirs.version);
+            prop_assert_eq!(ours.guest_svn(), theirs.guest_svn);
+            prop_assert_eq!(ours.guest_policy(), theirs.policy.0);
+            prop_assert_eq!(ours.family_id(), theirs.family_id);
+            prop_assert_eq!(ours.image_id(), theirs.image_id);
+            prop_assert_eq!(ours.vmpl(), theirs.vmpl);
+            prop_assert_eq!(ours.platform_info(), theirs.plat_info.0);
+            prop_assert_eq!(ours.key_info(), theirs.key_info.0);
+            prop_assert_eq!(ours.report_data(), theirs.report_data);
+            prop_assert_eq!(ours.measurement(), theirs.measurement);
+            prop_assert_eq!(ours.host_data(), theirs.host_data);
+            prop_assert_eq!(ours.id_key_digest(), theirs.id_key_digest);
+            prop_assert_eq!(ours.author_key_digest(), theirs.author_key_digest);
+            prop_assert_eq!(ours.chip_id(), theirs.chip_id);
+            prop_assert_eq!(ours.tcbs().current, tcb(theirs.current_tcb));
+            prop_assert_eq!(ours.tcbs().reported, tcb(theirs.reported_tcb));
+            prop_assert_eq!(ours.tcbs().committed, tcb(theirs.committed_tcb));
+            prop_assert_eq!(ours.tcbs().launch, tcb(theirs.launch_tcb));
+            let signature = ours.signature();
+            let (r, s) = signature.split_at(SCALAR_BYTES);
+            for (ours, theirs) in [(r, theirs.signature.r()), (s, theirs.signature.s())] {
+                let big_endian: Vec<u8> = theirs[..SCALAR_BYTES].iter().rev().copied().collect();
+                prop_assert_eq!(ours, big_endian);
+            }
+        }
+
+        #[test]
+        fn whatever_another_reader_refuses_is_refused(
+            mut bytes in report(),
+            at in 0..REPORT_BYTES,
+            byte in any::<u8>(),
+        ) {
+            bytes[at] = byte;
+            if AttestationReport::from_bytes(&bytes).is_err() {
+                prop_assert!(Report::parse(&bytes).is_err());
+            }
+        }
+    }
 }

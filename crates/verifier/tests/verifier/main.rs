@@ -1,5 +1,7 @@
 //! The verifier against the simulator, broken documents, and real hardware's evidence.
 
+mod amd;
+mod amd_vectors;
 mod appraisal;
 mod document;
 mod flips;
