@@ -233,7 +233,7 @@ impl<'a> Appraiser<'a> {
         match report {
             None => made.absent(CheckName::Fwid, CheckName::ReportStructure),
             Some(report) => match fwid::check(report, chain.leaf(), claimed) {
-                Err(FwidError::AbsentFromReport) if self.policy.fwid == Demand::Waived => {
+                Err(FwidError::AbsentFromReport) if self.waives_fwid(claimed) => {
                     made.waived(CheckName::Fwid, FwidError::AbsentFromReport);
                 }
                 checked => made.result(CheckName::Fwid, checked.map(|fwid| fwid.to_string())),
@@ -245,6 +245,10 @@ impl<'a> Appraiser<'a> {
         } else {
             made.absent(CheckName::DeviceRevocation, CheckName::DeviceChain);
         }
+    }
+
+    fn waives_fwid(&self, architecture: Architecture) -> bool {
+        self.policy.fwid == Demand::Waived || !architecture.is_gpu()
     }
 
     fn revocation(&mut self, chain: &Chain, first: usize, demand: Demand) -> Outcome {

@@ -197,3 +197,6 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let compact: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     STANDARD.decode(compact).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,3 +109,6 @@ fn from_tcb_info(value: &[u8]) -> Option<Sha384> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,6 +45,9 @@ mod time;
 mod x509;
 mod xml;
 
+#[cfg(test)]
+mod testing;
+
 #[cfg(feature = "simulator")]
 pub mod simulator;
 

@@ -33,7 +33,8 @@ pub struct Policy {
     pub device_root: Fingerprint,
     /// The root of the chains that sign reference measurements.
     pub rim_root: Fingerprint,
-    /// The identity of the signing firmware: old firmware and the known switches do not report it.
+    /// The identity of a GPU's signing firmware, which old firmware does not report. No firmware of
+    /// switches is known to report it: for them its absence is waived whatever this says.
     pub fwid: Demand,
     /// Answers about the certificates of the device: its own, and the authorities above.
     pub device_revocation: Demand,

@@ -243,6 +243,7 @@ fn element(
         }
         match name.strip_prefix("xmlns") {
             Some("") => bindings.push((String::new(), value)),
+            Some(":") => return Err(malformed("a namespace declaration without a prefix")),
             Some(rest) if rest.starts_with(':') => bindings.push((rest[1..].to_owned(), value)),
             _ => plain.push((name, value)),
         }
