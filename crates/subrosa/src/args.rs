@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use subrosa_protocol::{Amount, B256, ChannelId, RequestId};
+use subrosa_protocol::{Amount, B256, ChannelId, RequestId, Timestamp};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Private AI on machines that you do not have to trust.
 #[derive(Debug, Parser)]
@@ -86,9 +88,22 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ReceiptsCommand,
     },
-    /// Check an exported receipt, offline. Exit code 0: accepted, 1: refused, 2: unreadable.
-    #[command(after_help = "Example:\n    subrosa verify receipt.json --network network.toml")]
+    /// Check a receipt, evidence or a quote, offline. Exit code 0: accepted, 1: refused, 2: unreadable.
+    ///
+    /// It reads exported receipts, our evidence documents, bare SGX and TDX quotes and SEV-SNP reports
+    /// (binary, hex or base64), and the attestation reports of vllm-proxies. A bare quote says that the
+    /// hardware is genuine and current, and nothing about keys, software or models.
+    #[command(
+        after_help = "Examples:\n    subrosa verify receipt.json --network network.toml\n    \
+                            subrosa verify quote.bin --collateral collateral.json --at \
+                            2026-11-28T00:00:00Z\n    \
+                            subrosa verify report.json --collateral collateral.json --nonce HEX"
+    )]
     Verify(VerifyArgs),
+    /// Draw the chain from silicon root to answer that a file stands on.
+    #[command(after_help = "Example: in the terminal, and as a picture\n    \
+                            subrosa explain receipt.json --network network.toml --svg chain.svg")]
+    Explain(ExplainArgs),
     /// The network file.
     #[command(after_help = "Example:\n    subrosa network show --network network.toml")]
     Network {
@@ -300,14 +315,45 @@ pub(crate) enum ReceiptsCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
-    /// The exported receipt.
+    /// The file.
     pub(crate) file: PathBuf,
     /// A policy of your own instead of the preset of the network's trust.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
-    /// The time to check for, in Unix seconds; else that of the receipt, which the pod asserts.
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) at: Option<u64>,
+    /// The time to check for, as Unix seconds or like 2026-11-28T00:00:00Z [default: now; for a
+    /// receipt, its own time, which the pod asserts].
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) at: Option<Timestamp>,
+    /// Trust this root certificate instead of the vendor's: of the file's processor, or of VENDOR (intel,
+    /// amd, nvidia-device, nvidia-rim). What passes then proves as much as that root.
+    #[arg(long, value_name = "[VENDOR=]PEM")]
+    pub(crate) root: Vec<String>,
+    /// What the vendors state about the hardware, where the file has it not inside: Intel's collateral as
+    /// JSON, AMD's certificates and revocation list, NVIDIA's reference measurements and OCSP answers.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) collateral: Vec<PathBuf>,
+    /// The nonce that you sent, 64 hex digits; without it nobody can tell how old the file is.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) nonce: Option<B256>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) verify: VerifyArgs,
+    /// Write the picture here, as SVG.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+}
+
+/// A time as people or programs write it.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Timestamp(seconds));
+    }
+    let moment = OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|_| "write Unix seconds, or a time like 2026-11-28T00:00:00Z".to_owned())?;
+    u64::try_from(moment.unix_timestamp()).map(Timestamp).map_err(|_| "before 1970".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 mod ask;
 mod client;
 mod config;
+mod explain;
 mod gateway;
 mod models;
 mod network;
@@ -38,6 +39,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<ExitCode> {
         }
         Command::Config { command } => config::run(&command, output),
         Command::Demo(args) => demo::run(&args, output).await,
+        Command::Explain(args) => explain::run(&common, &args, output),
         Command::Gateway(args) => gateway::run(&common, &args, output).await,
         Command::Models { command } => models::run(&command, output).await,
         Command::Network { command } => network::run(&common, &command, output),

@@ -4,10 +4,12 @@
 //! only way to standard output, [`place`] knows where state, wallet and network file lie.
 
 mod args;
+mod checked;
 mod commands;
 mod demo;
 mod failure;
 mod output;
+mod picture;
 mod place;
 
 use std::process::ExitCode;

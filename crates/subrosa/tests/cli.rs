@@ -32,7 +32,7 @@ fn json(output: &Output) -> Value {
 #[test]
 fn every_command_has_a_help_with_an_example() {
     let state = tempfile::tempdir().unwrap();
-    let commands: [&[&str]; 26] = [
+    let commands: [&[&str]; 27] = [
         &[],
         &["demo"],
         &["pod"],
@@ -55,6 +55,7 @@ fn every_command_has_a_help_with_an_example() {
         &["receipts", "show"],
         &["receipts", "export"],
         &["verify"],
+        &["explain"],
         &["network", "show"],
         &["config", "check"],
         &["config", "example"],
@@ -64,7 +65,7 @@ fn every_command_has_a_help_with_an_example() {
         let output = subrosa(state.path(), &[command, &["--help"]].concat());
         assert!(output.status.success(), "{command:?}");
         let help = stdout(&output);
-        assert!(help.contains("Example:") || help.contains("Example: "), "{command:?}: {help}");
+        assert!(help.contains("Example:") || help.contains("Examples:"), "{command:?}: {help}");
         assert!(help.contains("subrosa"), "{command:?}");
     }
 }

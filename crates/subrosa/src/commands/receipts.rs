@@ -10,6 +10,7 @@ use subrosa_protocol::RequestId;
 
 use super::verify;
 use crate::args::{Common, ReceiptsCommand};
+use crate::checked::Checked;
 use crate::output::{self, Output};
 
 pub(crate) async fn run(
@@ -34,9 +35,9 @@ pub(crate) async fn run(
         ReceiptsCommand::Show { order } => {
             let bundle = export(&records, *order).await?;
             let against = Against { network: Some(&network), ..Against::default() };
-            let report = export::check(bundle.as_bytes(), against)?;
-            output.value(&report);
-            verify::tell(&report, true, output);
+            let checked = Checked::from(export::check(bundle.as_bytes(), against)?);
+            output.value(&checked);
+            verify::tell(&checked, output);
         }
         ReceiptsCommand::Export { order } => output::text(&export(&records, *order).await?),
     }

@@ -1,0 +1,26 @@
+//! `subrosa explain`: the chain from silicon root to answer, drawn.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use super::verify;
+use crate::args::{Common, ExplainArgs};
+use crate::output::Output;
+use crate::picture::{self, Picture};
+
+pub(crate) fn run(common: &Common, args: &ExplainArgs, output: &Output) -> Result<ExitCode> {
+    let checked = match verify::check(common, &args.verify) {
+        Ok(checked) => checked,
+        Err(reason) => return Ok(verify::unreadable(&reason, output)),
+    };
+    let picture = Picture::of(&checked);
+    if let Some(path) = &args.svg {
+        std::fs::write(path, picture::svg(&picture))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        output.note(format!("the picture is in {}", path.display()));
+    }
+    output.value(&checked);
+    picture::text(&picture, output).iter().for_each(|line| output.line(line));
+    Ok(verify::code(checked.verdict))
+}

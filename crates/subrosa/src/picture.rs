@@ -1,0 +1,334 @@
+//! The chain from silicon root to answer, as a picture: what each link says, and whether it holds.
+//!
+//! The picture is made of the checks alone, so that it cannot say more than they do.
+
+mod svg;
+mod text;
+
+use subrosa_verifier::{Outcome, Verdict};
+
+use crate::checked::Checked;
+
+pub(crate) use svg::svg;
+pub(crate) use text::text;
+
+/// How many characters of what was seen a link shows; `verify` shows the rest.
+const SEEN_CHARS_MAX: usize = 160;
+
+/// A chain of links, with a second one beside its beginning where there are devices.
+#[derive(Clone, Debug)]
+pub(crate) struct Picture {
+    pub(crate) sentence: String,
+    pub(crate) accepted: bool,
+    pub(crate) simulated: bool,
+    /// From the processor's maker to the image.
+    pub(crate) processor: Vec<Link>,
+    /// From the devices' maker to their firmware; empty where there is no device.
+    pub(crate) devices: Vec<Link>,
+    /// What both lead to: from the key to the answer.
+    pub(crate) answer: Vec<Link>,
+}
+
+/// One link: it holds as well as the worst of its checks.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) title: &'static str,
+    /// What the link is for, in plain words.
+    pub(crate) about: &'static str,
+    pub(crate) state: State,
+    /// What was seen, one line a check.
+    pub(crate) seen: Vec<Seen>,
+}
+
+/// A line of a link.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) state: State,
+    pub(crate) check: String,
+    pub(crate) text: String,
+}
+
+/// How a link or a check stands, from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum State {
+    Holds,
+    Waived,
+    Unsaid,
+    Broken,
+}
+
+impl State {
+    fn of(outcome: Outcome) -> State {
+        match outcome {
+            Outcome::Absent => State::Unsaid,
+            Outcome::Failed => State::Broken,
+            Outcome::Passed => State::Holds,
+            Outcome::Waived => State::Waived,
+        }
+    }
+
+    /// A sign that needs no colour.
+    pub(crate) fn sign(self) -> &'static str {
+        match self {
+            State::Holds => "✓",
+            State::Waived => "–",
+            State::Unsaid => "○",
+            State::Broken => "✗",
+        }
+    }
+
+    /// The word beside the sign.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            State::Holds => "holds",
+            State::Waived => "not demanded",
+            State::Unsaid => "not said",
+            State::Broken => "broken",
+        }
+    }
+}
+
+/// What a link is made of, before anything was seen.
+struct Plan {
+    title: &'static str,
+    about: &'static str,
+    checks: &'static [&'static str],
+}
+
+const PROCESSOR: [Plan; 4] = [
+    Plan {
+        title: "the maker's root",
+        about: "the maker of the processor signs for every genuine one",
+        checks: &["tee_cert_chain"],
+    },
+    Plan {
+        title: "the machine",
+        about: "a genuine processor, with firmware that its maker judges",
+        checks: &[
+            "intel_pcs_collateral",
+            "amd_kds_collateral",
+            "tee_tcb_not_revoked",
+            "tee_tcb_current",
+            "tee_tcb_evaluation",
+            "cpu_id_registry",
+        ],
+    },
+    Plan {
+        title: "the quote",
+        about: "the processor signs what runs inside it, and for whom",
+        checks: &[
+            "tee_quote_structure",
+            "tee_quote_padding",
+            "tee_quote_signature",
+            "tee_debug_disabled",
+            "tee_hardware_config",
+            "nonce_match",
+            "block_recent",
+        ],
+    },
+    Plan {
+        title: "the image",
+        about: "what booted is what was published",
+        checks: &[
+            "tee_boot_config",
+            "event_log_integrity",
+            "compose_binding",
+            "releases_proof",
+            "releases_block",
+            "tee_measurement",
+        ],
+    },
+];
+
+const DEVICES: [Plan; 3] = [
+    Plan {
+        title: "NVIDIA's root",
+        about: "the maker of the GPUs signs for every genuine one",
+        checks: &["nvidia_cert_chain", "nvidia_revocation"],
+    },
+    Plan {
+        title: "the devices",
+        about: "each GPU and switch signs what runs inside it, and for whom",
+        checks: &[
+            "nvidia_payload_present",
+            "nvidia_nonce",
+            "nvidia_signature",
+            "nvidia_firmware_id",
+            "nvidia_distinct_devices",
+            "nvswitch_binding",
+        ],
+    },
+    Plan {
+        title: "driver and firmware",
+        about: "what they run is what NVIDIA published",
+        checks: &[
+            "nvidia_rim_chain",
+            "nvidia_rim_digest",
+            "nvidia_rim_signature",
+            "nvidia_measurements",
+        ],
+    },
+];
+
+const ANSWER: [Plan; 4] = [
+    Plan {
+        title: "the key",
+        about: "made inside, bound by the quote; it signs everything else",
+        checks: &[
+            "tee_reportdata_binding",
+            "cpu_gpu_chain",
+            "signing_key_present",
+            "tls_key_binding",
+        ],
+    },
+    Plan {
+        title: "the workload",
+        about: "the models, and every setting that could let a word out",
+        checks: &[
+            "workload_structure",
+            "backend_in_image",
+            "plaintext_exits",
+            "measured_model_weights",
+            "workload_binding",
+            "model_measured",
+        ],
+    },
+    Plan {
+        title: "the order",
+        about: "what was asked, and what it may cost",
+        checks: &[
+            "network",
+            "offer_signature",
+            "offer_binding",
+            "order_signature",
+            "order_binding",
+        ],
+    },
+    Plan {
+        title: "the answer's receipt",
+        about: "which model answered what, and what it cost",
+        checks: &["receipt_signature", "charge", "receipt_chain"],
+    },
+];
+
+impl Picture {
+    pub(crate) fn of(checked: &Checked) -> Picture {
+        let links =
+            |plans: &[Plan]| plans.iter().filter_map(|plan| Link::of(plan, checked)).collect();
+        let mut devices: Vec<Link> = links(&DEVICES);
+        if devices.iter().all(|link| matches!(link.state, State::Waived | State::Unsaid)) {
+            devices.clear();
+        }
+        Picture {
+            sentence: checked.sentence.clone(),
+            accepted: checked.verdict == Verdict::Accepted,
+            simulated: checked.simulated,
+            processor: links(&PROCESSOR),
+            devices,
+            answer: links(&ANSWER),
+        }
+    }
+}
+
+impl Link {
+    /// The link, where a check of it was made at all for this kind of file.
+    fn of(plan: &Plan, checked: &Checked) -> Option<Link> {
+        let made = checked.checks.iter().filter(|check| plan.checks.contains(&check.name.as_str()));
+        let seen: Vec<Seen> = made
+            .map(|check| Seen {
+                state: State::of(check.outcome),
+                check: check.name.clone(),
+                text: check.seen.chars().take(SEEN_CHARS_MAX).collect(),
+            })
+            .collect();
+        // A check that policy does not demand takes nothing from a link in which others hold.
+        let demanded = seen.iter().map(|seen| seen.state).filter(|state| *state != State::Waived);
+        let state = match demanded.max() {
+            Some(worst) => worst,
+            None => seen.first()?.state,
+        };
+        Some(Link { title: plan.title, about: plan.about, state, seen })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeSet;
+
+    use subrosa_client::export::BundleCheck;
+    use subrosa_protocol::Timestamp;
+    use subrosa_verifier::CheckName;
+
+    use super::*;
+
+    /// A file of which every check came out the same, but for those that are named.
+    pub(crate) fn checked(outcome: Outcome, others: &[(&str, Outcome)]) -> Checked {
+        let plans = PROCESSOR.iter().chain(&DEVICES).chain(&ANSWER);
+        let check = |name: &&str| BundleCheck {
+            name: (*name).into(),
+            outcome: others
+                .iter()
+                .find(|(other, _)| other == name)
+                .map_or(outcome, |other| other.1),
+            protects: "an attack".into(),
+            seen: format!("what {name} saw"),
+        };
+        Checked {
+            verdict: Verdict::Accepted,
+            sentence: "accepted: <all> & \"everything\"".into(),
+            kind: "receipt".into(),
+            policy: "strict".into(),
+            simulated: false,
+            at: Timestamp(1),
+            checks: plans.flat_map(|plan| plan.checks.iter().map(check)).collect(),
+            releases_from: None,
+            told: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_check_of_evidence_has_its_link_and_only_one() {
+        let plans = PROCESSOR.iter().chain(&DEVICES).chain(&ANSWER);
+        let planned: Vec<&str> = plans.flat_map(|plan| plan.checks).copied().collect();
+        assert_eq!(planned.iter().collect::<BTreeSet<_>>().len(), planned.len());
+        for name in CheckName::ALL {
+            assert!(planned.contains(&name.as_str()), "{name} is in no link");
+        }
+    }
+
+    #[test]
+    fn a_link_stands_as_its_worst_check() {
+        for (outcome, state) in [
+            (Outcome::Failed, State::Broken),
+            (Outcome::Absent, State::Unsaid),
+            (Outcome::Waived, State::Holds),
+        ] {
+            let picture = Picture::of(&checked(Outcome::Passed, &[("nonce_match", outcome)]));
+            assert_eq!(picture.processor[2].state, state, "{outcome:?}");
+            assert_eq!(picture.processor[1].state, State::Holds);
+        }
+    }
+
+    #[test]
+    fn a_link_of_which_nothing_is_demanded_says_so() {
+        let picture = Picture::of(&checked(Outcome::Waived, &[]));
+        assert!(picture.answer.iter().all(|link| link.state == State::Waived));
+    }
+
+    #[test]
+    fn devices_that_are_not_there_are_not_drawn() {
+        for outcome in [Outcome::Waived, Outcome::Absent] {
+            assert!(Picture::of(&checked(outcome, &[])).devices.is_empty());
+        }
+        let one = [("nvidia_nonce", Outcome::Failed)];
+        assert_eq!(Picture::of(&checked(Outcome::Waived, &one)).devices.len(), 3);
+    }
+
+    #[test]
+    fn a_link_without_a_check_is_not_drawn() {
+        let mut checked = checked(Outcome::Passed, &[]);
+        checked.checks.retain(|check| !check.name.contains("receipt") && check.name != "charge");
+        let picture = Picture::of(&checked);
+        assert!(picture.answer.iter().all(|link| link.title != "the answer's receipt"));
+    }
+}
