@@ -33,7 +33,7 @@ pub use endorsements::{
 };
 pub use simulator::snp;
 pub use simulator::{
-    Fault, SimulatedCpu, SimulatedGpus, SimulatedKind, Simulator, UnknownSimulatedKind,
+    DeviceFault, Fault, SimulatedCpu, SimulatedGpus, SimulatedKind, Simulator, UnknownSimulatedKind,
 };
 
 /// A source of evidence.

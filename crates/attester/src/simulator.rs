@@ -5,6 +5,7 @@
 //! verifiers accept its roots on simulated networks alone.
 
 mod fault;
+mod gpus;
 mod intel;
 mod kind;
 pub mod snp;
@@ -14,21 +15,34 @@ use std::sync::Arc;
 
 use subrosa_protocol::{B256, Timestamp};
 use subrosa_verifier::{
-    CpuEvidence, DeviceCollateral, Devices, Evidence, Nonce, Parts, report_data,
+    AmdProduct, CpuEvidence, DeviceCollateral, Devices, Evidence, Nonce, Parts, report_data,
 };
 
-use self::intel::Platform;
+use self::gpus::Gpus;
+use self::intel::Form;
 use crate::{AttestError, SecondQuote};
 
 pub use fault::Fault;
 pub use kind::{SimulatedCpu, SimulatedGpus, SimulatedKind, UnknownSimulatedKind};
+pub use subrosa_nvidia_evidence::simulator::Fault as DeviceFault;
 
 /// Simulated hardware that booted one image. Clones are the same machine.
 #[derive(Clone)]
 pub struct Simulator {
     kind: SimulatedKind,
     fault: Option<Fault>,
-    platform: Arc<Platform>,
+    machine: Arc<Machine>,
+}
+
+struct Machine {
+    processor: Processor,
+    gpus: Option<Gpus>,
+}
+
+/// A vendor's stand-in.
+enum Processor {
+    Amd(snp::Platform),
+    Intel(intel::Platform),
 }
 
 impl Simulator {
@@ -57,8 +71,12 @@ impl Simulator {
     }
 
     fn build(kind: SimulatedKind, image_label: &str, fault: Option<Fault>) -> Simulator {
-        let platform = Platform::new(kind.cpu.intel_form(), image_label, fault);
-        Simulator { kind, fault, platform: Arc::new(platform) }
+        let processor = match kind.cpu.family() {
+            Family::Amd(product) => Processor::Amd(snp::Platform::new(product, image_label, fault)),
+            Family::Intel(form) => Processor::Intel(intel::Platform::new(form, image_label, fault)),
+        };
+        let gpus = Gpus::of(kind.gpus, fault);
+        Simulator { kind, fault, machine: Arc::new(Machine { processor, gpus }) }
     }
 
     /// Which hardware it stands in for.
@@ -73,7 +91,10 @@ impl Simulator {
 
     /// The measurement of the image with this label on hardware of this kind, as releases list it.
     pub fn measurement_of(kind: SimulatedKind, image_label: &str) -> B256 {
-        kind.cpu.intel_form().measurement(image_label)
+        match kind.cpu.family() {
+            Family::Amd(_) => snp::Platform::measurement(image_label),
+            Family::Intel(form) => form.measurement(image_label),
+        }
     }
 
     /// The root certificate of every simulator's Intel, DER.
@@ -92,9 +113,17 @@ impl Simulator {
         workload: &[u8],
         now: Timestamp,
     ) -> Result<Evidence, AttestError> {
-        let (devices, device_collateral) = self.devices(nonce.digest(), now)?;
+        let (devices, device_collateral) = self.devices(&nonce.digest(), now);
         let devices = devices.to_bytes();
         let cpu = self.cpu_evidence(report_data(nonce, keyset, &devices, workload), now)?;
+        let devices = match self.fault {
+            Some(Fault::DevicesLeftOut) => Vec::new(),
+            Some(Fault::DevicesOfOtherMachine) => {
+                let other = Gpus::of_other_machine(self.kind.gpus);
+                other.map_or(devices, |other| other.answer(&nonce.digest()).to_bytes())
+            }
+            _ => devices,
+        };
         Ok(Evidence::compose(Parts {
             nonce: *nonce,
             keyset: keyset.to_vec(),
@@ -114,7 +143,10 @@ impl Simulator {
         report_data: [u8; 64],
         now: Timestamp,
     ) -> Result<CpuEvidence, AttestError> {
-        self.platform.evidence(report_data, now)
+        match &self.machine.processor {
+            Processor::Amd(platform) => platform.evidence(report_data, now).map(CpuEvidence::Snp),
+            Processor::Intel(platform) => platform.evidence(report_data, now),
+        }
     }
 
     /// See [`Attester::second_quote`](crate::Attester::second_quote).
@@ -128,7 +160,7 @@ impl Simulator {
         now: Timestamp,
     ) -> Result<SecondQuote, AttestError> {
         let (devices, device_collateral) = match gpu_nonce {
-            Some(nonce) => self.devices(nonce, now)?,
+            Some(nonce) => self.devices(&nonce, now),
             None => Default::default(),
         };
         let cpu = self.cpu_evidence(report_data, now)?;
@@ -136,13 +168,29 @@ impl Simulator {
     }
 
     /// What the devices say to this nonce; nothing where there is none.
-    fn devices(
-        &self,
-        _nonce: [u8; 32],
-        _now: Timestamp,
-    ) -> Result<(Devices, DeviceCollateral), AttestError> {
-        match self.kind.gpus {
-            SimulatedGpus::None => Ok(Default::default()),
+    fn devices(&self, nonce: &[u8; 32], now: Timestamp) -> (Devices, DeviceCollateral) {
+        match &self.machine.gpus {
+            Some(gpus) => (gpus.answer(nonce), gpus.collateral(now)),
+            None => Default::default(),
+        }
+    }
+}
+
+/// Which vendor's stand-in a processor takes, and how it is told apart there.
+enum Family {
+    Amd(AmdProduct),
+    Intel(Form),
+}
+
+impl SimulatedCpu {
+    fn family(self) -> Family {
+        match self {
+            SimulatedCpu::Sgx => Family::Intel(Form::Sgx),
+            SimulatedCpu::Snp => Family::Amd(AmdProduct::Genoa),
+            SimulatedCpu::Tdx => Family::Intel(Form::Tdx),
+            SimulatedCpu::TdxCcel => Family::Intel(Form::TdxCcel),
+            SimulatedCpu::TdxDstack => Family::Intel(Form::TdxDstack),
+            SimulatedCpu::TdxV5 => Family::Intel(Form::TdxV5),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a verifier makes of each kind of simulated machine, and of each thing that can be wrong
 //! with it.
 
-use subrosa_attester::{Fault, SimulatedCpu, SimulatedKind, Simulator};
+use subrosa_attester::{DeviceFault, Fault, SimulatedCpu, SimulatedGpus, SimulatedKind, Simulator};
 use subrosa_protocol::manifest::{Layer, ModelManifest};
 use subrosa_protocol::workload::{Backend, BackendKind, WorkloadModel};
 use subrosa_protocol::{Address, B256, Keyset, Timestamp, Workload};
@@ -67,20 +67,26 @@ fn appraise(kind: SimulatedKind, simulator: &Simulator) -> Result<Attested, Refu
 }
 
 /// The check that a fault fails at.
-fn check_of(fault: Fault) -> CheckName {
+fn check_of(cpu: SimulatedCpu, fault: Fault) -> CheckName {
     match fault {
+        Fault::CollateralExpired | Fault::OtherPlatform if cpu == SimulatedCpu::Snp => {
+            CheckName::AmdKdsCollateral
+        }
         Fault::CollateralExpired
         | Fault::OtherPlatform
         | Fault::OtherTeeIdentity
         | Fault::OtherTeeTcbInfo => CheckName::IntelPcsCollateral,
         Fault::ComposeSwapped => CheckName::ComposeBinding,
         Fault::Debug => CheckName::TeeDebugDisabled,
+        Fault::Device(fault) => check_of_device(fault),
+        Fault::DevicesLeftOut | Fault::DevicesOfOtherMachine | Fault::OtherReportData => {
+            CheckName::TeeReportdataBinding
+        }
         Fault::EventDigest | Fault::EventDropped | Fault::EventPayload | Fault::EventsSwapped => {
             CheckName::EventLogIntegrity
         }
         Fault::Migratable | Fault::SeptVe | Fault::ServiceTd => CheckName::TeeHardwareConfig,
         Fault::OtherConfigId => CheckName::TeeBootConfig,
-        Fault::OtherReportData => CheckName::TeeReportdataBinding,
         Fault::OtherRoot => CheckName::TeeCertChain,
         Fault::TcbOutOfDate | Fault::TcbUnknown => CheckName::TeeTcbCurrent,
         Fault::TcbRevoked => CheckName::TeeTcbNotRevoked,
@@ -88,14 +94,106 @@ fn check_of(fault: Fault) -> CheckName {
     }
 }
 
+/// The check that a device's fault fails at.
+fn check_of_device(fault: DeviceFault) -> CheckName {
+    match fault {
+        DeviceFault::CertificateMissing
+        | DeviceFault::ChainBroken
+        | DeviceFault::OtherDeviceRoot => CheckName::NvidiaCertChain,
+        DeviceFault::FwidExtensionMissing
+        | DeviceFault::FwidMismatch
+        | DeviceFault::FwidMissing
+        | DeviceFault::FwidOtherExtension => CheckName::NvidiaFirmwareId,
+        DeviceFault::CertificateHold
+        | DeviceFault::CrlRevoked
+        | DeviceFault::OcspExpired
+        | DeviceFault::OcspMissing
+        | DeviceFault::OcspOtherResponder
+        | DeviceFault::OcspSignature
+        | DeviceFault::OcspUnknown
+        | DeviceFault::Revoked
+        | DeviceFault::RimSignerRevoked => CheckName::NvidiaRevocation,
+        DeviceFault::DuplicateDevice => CheckName::NvidiaDistinctDevices,
+        DeviceFault::MeasurementMismatch { .. }
+        | DeviceFault::MissingBlock { .. }
+        | DeviceFault::RimMissing
+        | DeviceFault::RimOfOtherDevice
+        | DeviceFault::RimsOverlap => CheckName::NvidiaMeasurements,
+        DeviceFault::OtherNonce => CheckName::NvidiaNonce,
+        DeviceFault::OtherRimRoot | DeviceFault::RimExpired => CheckName::NvidiaRimChain,
+        DeviceFault::PpcieMixed | DeviceFault::SwitchMissing | DeviceFault::SwitchOfOtherNode => {
+            CheckName::NvswitchBinding
+        }
+        DeviceFault::ReportSignature => CheckName::NvidiaSignature,
+        DeviceFault::RimDigest => CheckName::NvidiaRimDigest,
+        DeviceFault::RimSignature => CheckName::NvidiaRimSignature,
+        DeviceFault::TrailingByte => CheckName::NvidiaPayloadPresent,
+    }
+}
+
+const DEVICE_FAULTS: [DeviceFault; 31] = [
+    DeviceFault::CertificateHold,
+    DeviceFault::CertificateMissing,
+    DeviceFault::ChainBroken,
+    DeviceFault::CrlRevoked,
+    DeviceFault::DuplicateDevice,
+    DeviceFault::FwidExtensionMissing,
+    DeviceFault::FwidMismatch,
+    DeviceFault::FwidMissing,
+    DeviceFault::FwidOtherExtension,
+    DeviceFault::MeasurementMismatch { index: 9 },
+    DeviceFault::MissingBlock { index: 9 },
+    DeviceFault::OcspExpired,
+    DeviceFault::OcspMissing,
+    DeviceFault::OcspOtherResponder,
+    DeviceFault::OcspSignature,
+    DeviceFault::OcspUnknown,
+    DeviceFault::OtherDeviceRoot,
+    DeviceFault::OtherNonce,
+    DeviceFault::OtherRimRoot,
+    DeviceFault::PpcieMixed,
+    DeviceFault::ReportSignature,
+    DeviceFault::Revoked,
+    DeviceFault::RimDigest,
+    DeviceFault::RimExpired,
+    DeviceFault::RimMissing,
+    DeviceFault::RimOfOtherDevice,
+    DeviceFault::RimSignature,
+    DeviceFault::RimSignerRevoked,
+    DeviceFault::RimsOverlap,
+    DeviceFault::SwitchMissing,
+    DeviceFault::TrailingByte,
+];
+
+fn without_gpus() -> impl Iterator<Item = SimulatedKind> {
+    let kind = |cpu| SimulatedKind { cpu, gpus: SimulatedGpus::None };
+    SimulatedCpu::ALL.into_iter().map(kind)
+}
+
+fn tdx_with_gpus() -> impl Iterator<Item = SimulatedKind> {
+    let kind = |gpus| SimulatedKind { gpus, ..SimulatedKind::TDX };
+    SimulatedGpus::ALL.into_iter().filter(|gpus| *gpus != SimulatedGpus::None).map(kind)
+}
+
+#[track_caller]
+fn assert_refused(kind: SimulatedKind, fault: Fault) {
+    let Err(refusal) = appraise(kind, &Simulator::faulty_of(kind, IMAGE, fault)) else {
+        panic!("{kind} is accepted with {fault:?}");
+    };
+    let check = check_of(kind.cpu, fault);
+    assert_eq!(refusal.failed().name, check, "{kind}, {fault:?}: {refusal}");
+}
+
 #[test]
 fn every_kind_is_accepted_as_what_it_is() {
-    for kind in SimulatedKind::all() {
+    for kind in without_gpus().chain(tdx_with_gpus()) {
         let attested = appraise(kind, &Simulator::of(kind, IMAGE))
             .unwrap_or_else(|refusal| panic!("{kind}: {refusal}"));
         assert_eq!(attested.report().kind, Kind::Evidence(kind.cpu.cpu()), "{kind}");
         assert_eq!(attested.measurement(), Simulator::measurement_of(kind, IMAGE), "{kind}");
         assert!(attested.report().simulated, "{kind}");
+        let devices = attested.report().outcome(CheckName::NvidiaPayloadPresent);
+        assert_eq!(devices == Outcome::Passed, kind.gpus != SimulatedGpus::None, "{kind}");
     }
 }
 
@@ -116,22 +214,49 @@ fn an_event_log_is_replayed_and_a_compose_file_compared() {
 }
 
 #[test]
-fn every_fault_of_every_kind_fails_its_check() {
-    for kind in SimulatedKind::all() {
+fn every_fault_of_every_processor_fails_its_check() {
+    for kind in without_gpus() {
         for fault in Fault::ALL.into_iter().filter(|fault| fault.applies_to(kind)) {
-            let simulator = Simulator::faulty_of(kind, IMAGE, fault);
-            let Err(refusal) = appraise(kind, &simulator) else {
-                panic!("{kind} is accepted with {fault:?}");
-            };
-            let check = check_of(fault);
-            assert_eq!(refusal.failed().name, check, "{kind}, {fault:?}: {refusal}");
+            assert_refused(kind, fault);
         }
     }
 }
 
 #[test]
+fn every_fault_of_every_device_fails_its_check() {
+    let alone = SimulatedKind { gpus: SimulatedGpus::Hopper, ..SimulatedKind::TDX };
+    for kind in tdx_with_gpus() {
+        let faults = DEVICE_FAULTS.into_iter().map(Fault::Device);
+        // What one GPU can have wrong is tested on nodes of one: eight take eight times as long.
+        let more = |fault: &Fault| fault.applies_to(kind) && !fault.applies_to(alone);
+        let one = matches!(kind.gpus, SimulatedGpus::Blackwell | SimulatedGpus::Hopper);
+        for fault in faults.filter(|fault| if one { fault.applies_to(kind) } else { more(fault) }) {
+            assert_refused(kind, fault);
+        }
+    }
+}
+
+#[test]
+fn devices_are_those_that_the_quote_binds_or_the_document_is_refused() {
+    for kind in tdx_with_gpus() {
+        assert_refused(kind, Fault::DevicesLeftOut);
+        assert_refused(kind, Fault::DevicesOfOtherMachine);
+    }
+}
+
+#[test]
+fn devices_are_appraised_beside_every_processor() {
+    for cpu in SimulatedCpu::ALL {
+        let kind = SimulatedKind { cpu, gpus: SimulatedGpus::Hopper };
+        let attested = appraise(kind, &Simulator::of(kind, IMAGE)).unwrap();
+        assert_eq!(attested.report().outcome(CheckName::NvidiaMeasurements), Outcome::Passed);
+        assert_refused(kind, Fault::Device(DeviceFault::OtherNonce));
+    }
+}
+
+#[test]
 fn an_image_that_is_released_for_another_kind_only_is_refused() {
-    let kinds: Vec<_> = SimulatedKind::all().collect();
+    let kinds: Vec<_> = without_gpus().collect();
     let measurement = |kind| Simulator::measurement_of(kind, IMAGE);
     for (kind, other) in kinds.iter().flat_map(|kind| kinds.iter().map(move |other| (kind, other)))
     {

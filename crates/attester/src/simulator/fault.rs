@@ -1,6 +1,9 @@
 //! What a simulator does wrong, for tests of those who must notice.
 
-use super::kind::{SimulatedCpu, SimulatedKind};
+use subrosa_nvidia_evidence::simulator::Fault as DeviceFault;
+
+use super::kind::{SimulatedCpu, SimulatedGpus, SimulatedKind};
+use super::snp;
 
 /// What a simulator does wrong, for tests of those who must notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,6 +14,13 @@ pub enum Fault {
     ComposeSwapped,
     /// A guest that the host can debug.
     Debug,
+    /// Something that the devices, or NVIDIA's statements about them, have wrong.
+    Device(DeviceFault),
+    /// A document without the devices that the quote binds.
+    DevicesLeftOut,
+    /// A document with the devices of another machine, which answer its nonce, in place of those
+    /// that the quote binds.
+    DevicesOfOtherMachine,
     /// An event whose digest is not the one that was measured.
     EventDigest,
     /// A log that keeps an event to itself.
@@ -48,11 +58,13 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// All faults.
-    pub const ALL: [Fault; 20] = [
+    /// All faults that are not a device's.
+    pub const ALL: [Fault; 22] = [
         Fault::CollateralExpired,
         Fault::ComposeSwapped,
         Fault::Debug,
+        Fault::DevicesLeftOut,
+        Fault::DevicesOfOtherMachine,
         Fault::EventDigest,
         Fault::EventDropped,
         Fault::EventPayload,
@@ -76,6 +88,18 @@ impl Fault {
     pub fn applies_to(self, kind: SimulatedKind) -> bool {
         let cpu = kind.cpu;
         match self {
+            Fault::Device(
+                DeviceFault::PpcieMixed
+                | DeviceFault::SwitchMissing
+                | DeviceFault::SwitchOfOtherNode,
+            ) => kind.gpus == SimulatedGpus::EightHoppers,
+            Fault::Device(DeviceFault::DuplicateDevice) => {
+                matches!(kind.gpus, SimulatedGpus::EightBlackwells | SimulatedGpus::EightHoppers)
+            }
+            Fault::Device(_) | Fault::DevicesLeftOut | Fault::DevicesOfOtherMachine => {
+                kind.gpus != SimulatedGpus::None
+            }
+            _ if cpu == SimulatedCpu::Snp => snp::Platform::can_have(self),
             Fault::ComposeSwapped | Fault::EventPayload | Fault::OtherConfigId => {
                 cpu == SimulatedCpu::TdxDstack
             }

@@ -23,7 +23,6 @@ use self::quote::{
     TD_SEPT_VE_DISABLE, TdReport,
 };
 use super::fault::Fault;
-use super::kind::SimulatedCpu;
 use crate::AttestError;
 
 const ROOT_NAME: &str = "Subrosa SIMULATED root, proves nothing";
@@ -205,19 +204,6 @@ impl Platform {
                 *kept = Some((issued, collateral.clone()));
                 Ok(collateral)
             }
-        }
-    }
-}
-
-impl SimulatedCpu {
-    /// The form of evidence of Intel's processors.
-    pub(crate) fn intel_form(self) -> Form {
-        match self {
-            SimulatedCpu::Sgx => Form::Sgx,
-            SimulatedCpu::Tdx => Form::Tdx,
-            SimulatedCpu::TdxCcel => Form::TdxCcel,
-            SimulatedCpu::TdxDstack => Form::TdxDstack,
-            SimulatedCpu::TdxV5 => Form::TdxV5,
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct SimulatedKind {
 pub enum SimulatedCpu {
     /// Intel SGX: a quote of version 3.
     Sgx,
+    /// AMD SEV-SNP on a chip of the generation Genoa.
+    Snp,
     /// Intel TDX: a quote of version 4, no event log.
     Tdx,
     /// The same, with the firmware's event log.
@@ -39,6 +41,14 @@ pub enum SimulatedCpu {
 pub enum SimulatedGpus {
     /// None.
     None,
+    /// One Blackwell GPU.
+    Blackwell,
+    /// Eight Blackwell GPUs.
+    EightBlackwells,
+    /// Eight Hopper GPUs with protected PCIe, and the four switches between them.
+    EightHoppers,
+    /// One Hopper GPU.
+    Hopper,
 }
 
 impl SimulatedKind {
@@ -56,8 +66,9 @@ impl SimulatedKind {
 
 impl SimulatedCpu {
     /// All processors.
-    pub const ALL: [SimulatedCpu; 5] = [
+    pub const ALL: [SimulatedCpu; 6] = [
         SimulatedCpu::Sgx,
+        SimulatedCpu::Snp,
         SimulatedCpu::Tdx,
         SimulatedCpu::TdxCcel,
         SimulatedCpu::TdxDstack,
@@ -68,6 +79,7 @@ impl SimulatedCpu {
     pub fn cpu(self) -> Cpu {
         match self {
             SimulatedCpu::Sgx => Cpu::Sgx,
+            SimulatedCpu::Snp => Cpu::Snp,
             SimulatedCpu::Tdx
             | SimulatedCpu::TdxCcel
             | SimulatedCpu::TdxDstack
@@ -78,6 +90,7 @@ impl SimulatedCpu {
     fn name(self) -> &'static str {
         match self {
             SimulatedCpu::Sgx => "sgx",
+            SimulatedCpu::Snp => "snp",
             SimulatedCpu::Tdx => "tdx",
             SimulatedCpu::TdxCcel => "tdx-ccel",
             SimulatedCpu::TdxDstack => "tdx-dstack",
@@ -88,11 +101,21 @@ impl SimulatedCpu {
 
 impl SimulatedGpus {
     /// All sets of GPUs.
-    pub const ALL: [SimulatedGpus; 1] = [SimulatedGpus::None];
+    pub const ALL: [SimulatedGpus; 5] = [
+        SimulatedGpus::None,
+        SimulatedGpus::Blackwell,
+        SimulatedGpus::EightBlackwells,
+        SimulatedGpus::EightHoppers,
+        SimulatedGpus::Hopper,
+    ];
 
     fn suffix(self) -> &'static str {
         match self {
             SimulatedGpus::None => "",
+            SimulatedGpus::Blackwell => "-gpu-blackwell",
+            SimulatedGpus::EightBlackwells => "-8gpu-blackwell",
+            SimulatedGpus::EightHoppers => "-8gpu",
+            SimulatedGpus::Hopper => "-gpu",
         }
     }
 }
@@ -139,11 +162,22 @@ mod tests {
             assert_eq!(kind.to_string().parse(), Ok(kind));
         }
         assert_eq!("simulated-tdx".parse(), Ok(SimulatedKind::TDX));
+        let node = SimulatedKind { gpus: SimulatedGpus::EightHoppers, ..SimulatedKind::TDX };
+        assert_eq!("simulated-tdx-8gpu".parse(), Ok(node));
     }
 
     #[test]
     fn a_name_that_no_kind_has_is_refused_with_those_that_there_are() {
-        for name in ["", "tdx", "simulated-", "simulated-TDX", "simulated-tdx ", "simulated-sev"] {
+        for name in [
+            "",
+            "tdx",
+            "simulated-",
+            "simulated-TDX",
+            "simulated-tdx ",
+            "simulated-sev",
+            "simulated-tdx-9gpu",
+            "simulated-8gpu",
+        ] {
             let error = name.parse::<SimulatedKind>().unwrap_err();
             assert!(error.to_string().contains("simulated-tdx-v5"), "{name}");
         }
