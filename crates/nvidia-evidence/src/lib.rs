@@ -62,7 +62,7 @@ pub use fwid::FwidError;
 pub use hexes::{Fingerprint, Sha384};
 pub use measurements::Comparison;
 pub use node::{DEVICES_MAX, NodeAppraisal, NodeCheck, NodeCheckName, NodeRefusal, appraise_node};
-pub use ocsp::OCSP_BYTES_MAX;
+pub use ocsp::{OCSP_BYTES_MAX, ocsp_next_update};
 pub use policy::{Demand, NVIDIA_DEVICE_ROOT, NVIDIA_RIM_ROOT, Policy};
 pub use report::{Block, REPORT_BYTES_MAX, Report, ReportError, Trailing};
 pub use revocation::{ANSWERS_MAX, AnswerError, RevocationError, Status};

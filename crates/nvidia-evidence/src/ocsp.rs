@@ -49,6 +49,12 @@ pub(crate) struct Statement {
     next_update: Option<u64>,
 }
 
+/// When an answer is followed by the next one (Unix seconds), for those who keep answers and renew
+/// them; none where the bytes are no answer, or one without an end. Nothing in it is verified.
+pub fn ocsp_next_update(der: &[u8]) -> Option<u64> {
+    OcspAnswer::parse(der).ok()?.statement.next_update
+}
+
 impl OcspAnswer {
     pub(crate) fn parse(der: &[u8]) -> Result<Self, AnswerError> {
         if der.len() > OCSP_BYTES_MAX {
