@@ -115,15 +115,13 @@ const PROCESSOR: [Plan; 4] = [
     },
     Plan {
         title: "the quote",
-        about: "the processor signs what runs inside it, and for whom",
+        about: "the processor signs what runs inside it",
         checks: &[
             "tee_quote_structure",
             "tee_quote_padding",
             "tee_quote_signature",
             "tee_debug_disabled",
             "tee_hardware_config",
-            "nonce_match",
-            "block_recent",
         ],
     },
     Plan {
@@ -173,8 +171,10 @@ const DEVICES: [Plan; 3] = [
 const ANSWER: [Plan; 4] = [
     Plan {
         title: "the key",
-        about: "made inside, bound by the quote; it signs everything else",
+        about: "made inside, bound by a fresh quote; it signs everything else",
         checks: &[
+            "nonce_match",
+            "block_recent",
             "tee_reportdata_binding",
             "cpu_gpu_chain",
             "signing_key_present",
@@ -238,7 +238,7 @@ impl Link {
             .map(|check| Seen {
                 state: State::of(check.outcome),
                 check: check.name.clone(),
-                text: check.seen.chars().take(SEEN_CHARS_MAX).collect(),
+                text: shortened(&check.seen),
             })
             .collect();
         // A check that policy does not demand takes nothing from a link in which others hold.
@@ -248,6 +248,14 @@ impl Link {
             None => seen.first()?.state,
         };
         Some(Link { title: plan.title, about: plan.about, state, seen })
+    }
+}
+
+/// At most so many characters, with a sign where some are left out.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SEEN_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -303,10 +311,19 @@ pub(super) mod tests {
             (Outcome::Absent, State::Unsaid),
             (Outcome::Waived, State::Holds),
         ] {
-            let picture = Picture::of(&checked(Outcome::Passed, &[("nonce_match", outcome)]));
+            let picture =
+                Picture::of(&checked(Outcome::Passed, &[("tee_quote_signature", outcome)]));
             assert_eq!(picture.processor[2].state, state, "{outcome:?}");
             assert_eq!(picture.processor[1].state, State::Holds);
         }
+    }
+
+    #[test]
+    fn what_was_seen_is_cut_with_a_sign() {
+        assert_eq!(shortened("short"), "short");
+        let cut = shortened(&"ñ".repeat(SEEN_CHARS_MAX + 1));
+        assert_eq!(cut.chars().count(), SEEN_CHARS_MAX + 1);
+        assert!(cut.ends_with('…'));
     }
 
     #[test]
