@@ -45,6 +45,9 @@ mod time;
 mod x509;
 mod xml;
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+
 #[cfg(test)]
 mod testing;
 
