@@ -29,6 +29,7 @@ withdraw_delay = 86400
 allow_list = ["{caller}"]
 
 [attester.simulator]
+kind = "simulated-tdx"
 image = "{image}"
 
 {backend}

@@ -4,7 +4,7 @@
 //! missing is the voucher's signature and the look at the channel's balance, which a pod has cached.
 
 use anyhow::{Context, bail};
-use subrosa_attester::{Attester, Simulator};
+use subrosa_attester::{Attester, SimulatedKind, Simulator};
 use subrosa_chain::{Network, Pinned, Trust, Wallet};
 use subrosa_client::{Client, ClientConfig};
 use subrosa_engine::Engine;
@@ -134,7 +134,7 @@ fn pod_config(folder: &TempDir, backend: BackendConfig, allow_list: Vec<Address>
         offer_weeks: 4,
         withdraw_delay: Duration(86_400),
         operator: None,
-        attester: AttesterConfig::Simulator { image: IMAGE.into() },
+        attester: AttesterConfig::Simulator { kind: SimulatedKind::TDX, image: IMAGE.into() },
         backend,
         prices: PriceConfig { input: Amount::ZERO, output: Amount::ZERO },
         claims: ClaimConfig { every_s: 3_600, rows: 50, min_gain: Amount(10_000) },

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use subrosa_attester::SimulatedKind;
 use subrosa_chain::Passphrase;
 use subrosa_protocol::{Address, Amount, B256, Duration, Price};
 use zeroize::Zeroizing;
@@ -80,6 +81,8 @@ pub struct OperatorConfig {
 pub enum AttesterConfig {
     /// The simulator: accepted only on networks that say `trust = "simulated"`.
     Simulator {
+        /// The machine that it stands in for, such as `simulated-tdx-8gpu`.
+        kind: SimulatedKind,
         /// The label of the image that it measures.
         image: String,
     },
@@ -318,7 +321,26 @@ mod tests {
 
     #[test]
     fn a_missing_member_is_refused() {
-        assert!(matches!(with("offer_weeks = 4\n", ""), Err(ConfigError::Malformed(_))));
+        for member in ["offer_weeks = 4\n", "kind = \"simulated-tdx\"\n"] {
+            assert!(matches!(with(member, ""), Err(ConfigError::Malformed(_))), "{member}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_simulated_machine_can_be_named() {
+        for kind in SimulatedKind::all() {
+            let config = with("\"simulated-tdx\"", &format!("\"{kind}\"")).unwrap();
+            let AttesterConfig::Simulator { kind: named, .. } = config.attester;
+            assert_eq!(named, kind);
+        }
+    }
+
+    #[test]
+    fn a_machine_that_nobody_simulates_is_refused_with_those_that_there_are() {
+        for name in ["tdx", "simulated-TDX", "simulated-nitro", ""] {
+            let error = with("\"simulated-tdx\"", &format!("{name:?}")).unwrap_err();
+            assert!(error.to_string().contains("simulated-tdx-dstack"), "{error}");
+        }
     }
 
     #[test]

@@ -29,15 +29,22 @@ impl Deps {
     ) -> Result<Deps, StartError> {
         let network = Network::load(&config.network)?;
         let link = link(config, &network, passphrase).await?;
-        let AttesterConfig::Simulator { image } = &config.attester;
         Ok(Deps {
             network,
             engine: engine(&config.backend).await?,
-            attester: Attester::Simulator(Simulator::new(image)),
+            attester: attester(&config.attester),
             link,
             listener: None,
             steps: None,
         })
+    }
+}
+
+fn attester(config: &AttesterConfig) -> Attester {
+    match config {
+        AttesterConfig::Simulator { kind, image } => {
+            Attester::Simulator(Simulator::of(*kind, image))
+        }
     }
 }
 

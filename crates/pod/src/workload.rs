@@ -8,7 +8,7 @@ use crate::config::{AttesterConfig, PodConfig};
 
 /// What this pod runs: everything that can move plaintext or change an answer.
 pub(crate) fn describe(config: &PodConfig, engine: &Engine) -> Workload {
-    let AttesterConfig::Simulator { image } = &config.attester;
+    let AttesterConfig::Simulator { image, .. } = &config.attester;
     Workload {
         image: image.clone(),
         backend: Backend {

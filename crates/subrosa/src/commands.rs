@@ -25,6 +25,7 @@ use crate::output::{self, Output};
 pub(crate) use ask::Chunk;
 pub(crate) use models::pull;
 pub(crate) use pod::command;
+pub(crate) use pods::hardware;
 
 /// Does what was typed.
 pub(crate) async fn run(args: Args, output: &Output) -> Result<ExitCode> {

@@ -117,6 +117,7 @@ fn pod_config(folder: &Path, allowed: &SecretKey) -> PodConfig {
         withdraw_delay = 86400
         allow_list = ["{}"]
         [attester.simulator]
+        kind = "simulated-tdx"
         image = "{IMAGE}"
         [backend.scripted]
         model = "script"

@@ -102,6 +102,7 @@ impl Home {
             withdraw_delay = 86400
             allow_list = [{allowed}]
             [attester.simulator]
+            kind = "simulated-tdx"
             image = "{IMAGE}"
             [backend.scripted]
             model = "{MODEL}"
@@ -142,6 +143,7 @@ impl Home {
             wallet = "{folder}/operator.json"
             passphrase_file = "{folder}/operator.pass"
             [attester.simulator]
+            kind = "simulated-tdx"
             image = "{IMAGE}"
             [backend.scripted]
             model = "{MODEL}"

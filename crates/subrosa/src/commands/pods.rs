@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use comfy_table::{Table, presets};
 use subrosa_client::PodView;
-use subrosa_verifier::Outcome;
+use subrosa_verifier::{Check, CheckName, Cpu, Outcome, Report};
 
 use super::client;
 use crate::args::{Common, PodsArgs};
@@ -38,7 +38,13 @@ pub(crate) async fn run(args: &PodsArgs, common: &Common, output: &Output) -> Re
 fn table(pods: &[PodView]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["pod", "endpoint", "verdict", "models and prices per million tokens"]);
+    table.set_header([
+        "pod",
+        "endpoint",
+        "verdict",
+        "hardware",
+        "models and prices per million tokens",
+    ]);
     for pod in pods {
         let verdict = match &pod.failed_check {
             _ if pod.accepted => "accepted".to_owned(),
@@ -49,9 +55,24 @@ fn table(pods: &[PodView]) -> Table {
             format!("{} ({} in, {} out)", model.name, model.input_price, model.output_price)
         });
         let models = priced.collect::<Vec<_>>().join(", ");
-        table.add_row([pod.id.to_string(), pod.endpoint.clone(), verdict, models]);
+        let hardware = pod.report.as_ref().map(hardware).unwrap_or_default();
+        table.add_row([pod.id.to_string(), pod.endpoint.clone(), verdict, hardware, models]);
     }
     table
+}
+
+/// The hardware that a report is of: the processor, and the devices that were seen beside it.
+pub(crate) fn hardware(report: &Report) -> String {
+    let cpu = match report.kind.cpu() {
+        Cpu::Sgx => "SGX",
+        Cpu::Snp => "SEV-SNP",
+        Cpu::Tdx => "TDX",
+    };
+    let present = |check: &&Check| check.name == CheckName::NvidiaPayloadPresent;
+    match report.checks.iter().find(present) {
+        Some(check) if check.outcome == Outcome::Passed => format!("{cpu}, {}", check.seen),
+        _ => cpu.to_owned(),
+    }
 }
 
 fn tell_checks(pod: &PodView, output: &Output) {

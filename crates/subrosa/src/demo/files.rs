@@ -1,13 +1,15 @@
 //! The files that the demo writes: what a person would write by hand to run three pods.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use subrosa_attester::{SimulatedCpu, SimulatedGpus, SimulatedKind, Simulator};
 use subrosa_chain::{Passphrase, Wallet};
-use subrosa_protocol::Address;
+use subrosa_protocol::{Address, B256};
 
 /// The image that is released.
 pub(crate) const RELEASED_IMAGE: &str = "subrosa/first-light";
@@ -46,6 +48,17 @@ impl Role {
         }
     }
 
+    /// The machine that its simulator stands in for.
+    pub(crate) fn kind(self) -> SimulatedKind {
+        match self {
+            Role::Cheap => {
+                SimulatedKind { gpus: SimulatedGpus::EightHoppers, ..SimulatedKind::TDX }
+            }
+            Role::Dear => SimulatedKind { cpu: SimulatedCpu::Snp, gpus: SimulatedGpus::None },
+            Role::Liar => SimulatedKind::TDX,
+        }
+    }
+
     fn image(self) -> &'static str {
         match self {
             Role::Cheap | Role::Dear => RELEASED_IMAGE,
@@ -64,11 +77,18 @@ impl Role {
 
     fn about(self) -> &'static str {
         match self {
-            Role::Cheap => "An honest pod, and a cheap one.",
-            Role::Dear => "An honest pod that asks three times the price.",
+            Role::Cheap => "An honest pod, and a cheap one: TDX with eight GPUs.",
+            Role::Dear => "An honest pod that asks three times the price: SEV-SNP.",
             Role::Liar => "A pod that lies: its simulator measures an image that is not released.",
         }
     }
+}
+
+/// The measurements that the demo's publishers release: of one image, on each kind of machine.
+pub(crate) fn released_measurements() -> Vec<B256> {
+    let released = |role: Role| Simulator::measurement_of(role.kind(), RELEASED_IMAGE);
+    let measurements: BTreeSet<_> = Role::ALL.into_iter().map(released).collect();
+    measurements.into_iter().collect()
 }
 
 /// Writes a wallet's keystore, and its passphrase beside it.
@@ -88,7 +108,8 @@ pub(crate) fn pod(folder: &Path, role: Role, payee: Address, network: &Path) -> 
 }
 
 fn pod_toml(role: Role, payee: Address, network: &Path) -> String {
-    let (name, about, image) = (role.name(), role.about(), role.image());
+    let (name, about) = (role.name(), role.about());
+    let (kind, image) = (role.kind(), role.image());
     let (input, output) = role.prices();
     let salt = format!("0x{:064x}", role.number());
     let network = toml::Value::String(network.display().to_string());
@@ -113,6 +134,7 @@ wallet = "operator.json"
 passphrase_file = "operator.pass"
 
 [attester.simulator]
+kind = "{kind}"
 image = "{image}"
 
 [backend.builtin]

@@ -26,6 +26,8 @@ pub(crate) struct PodTold {
     pub(crate) name: &'static str,
     pub(crate) id: B256,
     pub(crate) accepted: bool,
+    /// The hardware that its evidence is of.
+    pub(crate) hardware: String,
     pub(crate) failed_check: Option<String>,
 }
 

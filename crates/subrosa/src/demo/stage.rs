@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use subrosa_attester::Simulator;
 use subrosa_client::{Client, ClientConfig};
 use subrosa_devnet::{Devnet, DevnetOptions};
 use subrosa_engine::Cache;
@@ -14,7 +13,7 @@ use subrosa_gateway::{DEFAULT_PORT, Gateway, GatewayConfig};
 use subrosa_protocol::{Amount, B256};
 use subrosa_seal::Pacing;
 
-use super::files::{self, RELEASED_IMAGE, Role};
+use super::files::{self, Role};
 use super::pods::PodProcess;
 use crate::commands;
 use crate::output::Output;
@@ -85,7 +84,7 @@ pub(crate) async fn model(output: &Output) -> Result<Entry> {
 /// A chain with contracts, releases and a funded payer.
 pub(crate) async fn devnet(folder: &Path, model: &Entry) -> Result<Devnet> {
     let options = DevnetOptions {
-        measurements: vec![Simulator::measurement(RELEASED_IMAGE)],
+        measurements: files::released_measurements(),
         models: vec![model.digest()],
         folder: Some(folder.to_owned()),
         port: 0,

@@ -13,6 +13,7 @@ use super::files::{RELEASED_IMAGE, Role};
 use super::pods::PodProcess;
 use super::report::{PodTold, Settled};
 use super::stage::Stage;
+use crate::commands::hardware;
 use crate::output::{Output, Tone};
 
 /// Atomic units of the test token: it has six decimals.
@@ -47,7 +48,7 @@ pub(crate) fn started(pod: &PodProcess, output: &Output) {
 pub(crate) fn pods(stage: &Stage, output: &Output) -> Result<Vec<PodTold>> {
     let simulated = output.paint(Tone::Warning, "SIMULATED");
     output.line(format!(
-        "  All evidence is {simulated}: real formats, real checks, a test root instead of Intel's."
+        "  All evidence is {simulated}: real formats, real checks, test roots instead of the vendors'."
     ));
     let views = stage.client.pods();
     let mut told = Vec::new();
@@ -61,9 +62,10 @@ pub(crate) fn pods(stage: &Stage, output: &Output) -> Result<Vec<PodTold>> {
         };
         let honest = role != Role::Liar;
         let reason = reason(view);
+        let hardware = view.report.as_ref().map(hardware).unwrap_or_default();
         match view.accepted {
             true => output.line(format!(
-                "  {:6} {} ({simulated}): released image, released weights, its key is in the quote",
+                "  {:6} {} ({simulated} {hardware}): released image, released weights, its key is in the quote",
                 role.name(),
                 output.paint(Tone::Good, "accepted"),
             )),
@@ -81,7 +83,13 @@ pub(crate) fn pods(stage: &Stage, output: &Output) -> Result<Vec<PodTold>> {
             if honest { "accepted" } else { "refused" }
         );
         let failed_check = view.failed_check.clone();
-        told.push(PodTold { name: role.name(), id, accepted: view.accepted, failed_check });
+        told.push(PodTold {
+            name: role.name(),
+            id,
+            accepted: view.accepted,
+            hardware,
+            failed_check,
+        });
     }
     output.line(format!("  The gateway listens at {}", stage.base()));
     Ok(told)

@@ -65,6 +65,7 @@ pub fn pod_files(devnet: &Devnet, n: usize) -> (PathBuf, PathBuf) {
         wallet = "operator.json"
         passphrase_file = "operator.pass"
         [attester.simulator]
+        kind = "simulated-tdx"
         image = "{IMAGE}"
         [backend.scripted]
         model = "script"

@@ -136,9 +136,8 @@ fn upper_hex(bytes: &[u8]) -> String {
 }
 
 fn moment(seconds: u64) -> Result<OffsetDateTime, AttestError> {
-    let clock = AttestError::Clock { now: Timestamp(seconds) };
-    let seconds = i64::try_from(seconds).map_err(|_| clock)?;
-    OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| clock)
+    let moment = i64::try_from(seconds).ok().map(OffsetDateTime::from_unix_timestamp);
+    moment.and_then(Result::ok).ok_or(AttestError::Clock { now: Timestamp(seconds) })
 }
 
 fn rfc3339(moment: OffsetDateTime) -> String {
