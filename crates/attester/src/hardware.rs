@@ -10,6 +10,7 @@ mod dstack;
 mod error;
 mod exact;
 mod gramine;
+mod machine;
 mod nvml;
 mod probe;
 
@@ -19,6 +20,7 @@ pub use configfs::{CCEL_PATH, CONFIGFS_TSM_PATH, ConfigfsTsm};
 pub use dstack::{DSTACK_SOCKET_PATH, Dstack, DstackInfo};
 pub use error::SourceError;
 pub use gramine::{GRAMINE_PATH, Gramine};
+pub use machine::{DeviceSource, Machine, ProcessorSource};
 pub use nvml::{GpuMode, NVML_LIBRARY, Nvml, NvmlState};
 pub use probe::{Finding, Findings, Places, probe};
 

@@ -18,7 +18,7 @@
 //! # }
 //! ```
 //!
-//! The types to know: [`Attester`], [`Simulator`] and [`SimulatedKind`]; tests of verifiers also
+//! The types to know: [`Attester`], [`hardware::Machine`] and [`Simulator`]; tests of verifiers also
 //! want [`Fault`].
 
 mod endorsements;
@@ -27,6 +27,8 @@ mod simulator;
 
 use subrosa_protocol::Timestamp;
 use subrosa_verifier::{CpuEvidence, DeviceCollateral, Devices, Evidence, Nonce};
+
+use self::hardware::Machine;
 
 pub use endorsements::{
     AMD_KDS, EndorseError, Endorser, FetchError, INTEL_PCS, NVIDIA_OCSP, NVIDIA_RIM, Services,
@@ -39,6 +41,8 @@ pub use simulator::{
 /// A source of evidence.
 #[derive(Debug)]
 pub enum Attester {
+    /// Real hardware, whose makers answer for it.
+    Hardware(Box<Machine>),
     /// Evidence of the real formats under roots that everybody can make: it proves nothing.
     Simulator(Simulator),
 }
@@ -47,7 +51,8 @@ impl Attester {
     /// Evidence for exactly these parts, with all collateral inside. The devices are asked with the
     /// same nonce.
     ///
-    /// It takes some milliseconds of computing, off the caller's thread; a pod keeps what it got.
+    /// It takes some milliseconds of computing off the caller's thread, and on hardware up to some
+    /// seconds of waiting for processor, devices and vendors; a pod keeps what it got.
     ///
     /// # Errors
     /// [`AttestError`].
@@ -62,6 +67,7 @@ impl Attester {
         now: Timestamp,
     ) -> Result<Evidence, AttestError> {
         match self {
+            Attester::Hardware(machine) => machine.evidence(nonce, keyset, workload, now).await,
             Attester::Simulator(simulator) => {
                 let (simulator, nonce) = (simulator.clone(), *nonce);
                 let (keyset, workload) = (keyset.to_vec(), workload.to_vec());
@@ -80,15 +86,19 @@ impl Attester {
     /// Outside a Tokio runtime.
     ///
     /// # Security
-    /// Our own documents have zeros in the last 32 bytes of `report_data`. Never pass such bytes
-    /// here: what comes out could then stand in for the quote of a document that nobody made.
+    /// Our own documents have zeros in the last 32 bytes of `report_data`. Such bytes are refused:
+    /// what came out could stand in for the quote of a document that nobody made.
     pub async fn second_quote(
         &self,
         report_data: [u8; 64],
         gpu_nonce: Option<[u8; 32]>,
         now: Timestamp,
     ) -> Result<SecondQuote, AttestError> {
+        if report_data[32..] == [0; 32] {
+            return Err(AttestError::OwnReportData);
+        }
         match self {
+            Attester::Hardware(machine) => machine.second_quote(report_data, gpu_nonce, now).await,
             Attester::Simulator(simulator) => {
                 let simulator = simulator.clone();
                 compute(move || simulator.second_quote(report_data, gpu_nonce, now)).await
@@ -98,9 +108,7 @@ impl Attester {
 
     /// Whether its evidence proves nothing about hardware.
     pub fn is_simulated(&self) -> bool {
-        match self {
-            Attester::Simulator(_) => true,
-        }
+        matches!(self, Attester::Simulator(_))
     }
 }
 
@@ -116,7 +124,7 @@ pub struct SecondQuote {
 }
 
 /// Why there is no evidence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum AttestError {
     /// The clock says a time that certificates cannot hold.
     #[error("the clock says {now}, which no certificate can hold; set the clock")]
@@ -124,6 +132,15 @@ pub enum AttestError {
         /// The time.
         now: Timestamp,
     },
+    /// A vendor states nothing about the hardware.
+    #[error(transparent)]
+    Endorse(#[from] EndorseError),
+    /// These report data are those of our own documents.
+    #[error("a second quote cannot have zeros where our own documents have them")]
+    OwnReportData,
+    /// The hardware gives nothing.
+    #[error(transparent)]
+    Source(#[from] hardware::SourceError),
 }
 
 /// Runs what takes milliseconds where it holds nobody up.

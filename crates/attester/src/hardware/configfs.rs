@@ -7,6 +7,7 @@ mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use subrosa_verifier::ccel_used;
@@ -42,11 +43,11 @@ const NAMES_TRIED: u64 = 16;
 static NEXT_FOLDER: AtomicU64 = AtomicU64::new(0);
 
 /// Reads reports from the kernel.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ConfigfsTsm {
     root: PathBuf,
     ccel: PathBuf,
-    files: Box<dyn TsmFiles>,
+    files: Arc<dyn TsmFiles>,
 }
 
 impl Default for ConfigfsTsm {
@@ -59,7 +60,7 @@ impl Default for ConfigfsTsm {
 impl ConfigfsTsm {
     /// The interface whose folder is `root`, with the firmware's log at `ccel`.
     pub fn at(root: impl Into<PathBuf>, ccel: impl Into<PathBuf>) -> ConfigfsTsm {
-        ConfigfsTsm { root: root.into(), ccel: ccel.into(), files: Box::new(Kernel) }
+        ConfigfsTsm { root: root.into(), ccel: ccel.into(), files: Arc::new(Kernel) }
     }
 
     /// The processor's report over these bytes, with the firmware's log where there is one.

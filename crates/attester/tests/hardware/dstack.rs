@@ -59,6 +59,11 @@ impl Agent {
         self.folder.path().join("dstack.sock")
     }
 
+    /// Every request, in order.
+    pub(crate) fn asked(&self) -> Vec<(String, Value)> {
+        self.asked.lock().unwrap().clone()
+    }
+
     async fn quote(&self) -> Result<RawCpu, SourceError> {
         Dstack::at(self.socket()).get_quote(&ASKED).await
     }
@@ -125,7 +130,7 @@ fn expected() -> RawCpu {
 async fn reads_a_quote_with_its_log_and_the_application_it_names() {
     let agent = Answers::new().agent();
     assert_eq!(agent.quote().await.unwrap(), expected());
-    let asked = agent.asked.lock().unwrap().clone();
+    let asked = agent.asked();
     assert_eq!(asked[0], ("/GetQuote".into(), json!({ "report_data": hex::encode(ASKED) })));
     assert_eq!(asked[1], ("/Info".into(), json!({})));
 }
@@ -355,7 +360,7 @@ async fn reads_devices_gpus_first() {
     assert_eq!(kinds, [Architecture::Hopper, Architecture::Blackwell, Architecture::Ls10]);
     assert!(devices.iter().all(|device| device.report == report && device.chain == CHAIN));
     assert_eq!(raw.switches, Switches::Given(1));
-    let asked = agent.asked.lock().unwrap().clone();
+    let asked = agent.asked();
     assert_eq!(asked, [("/v1/AttestGpu".into(), json!({ "nonce": hex::encode(NONCE) }))]);
 }
 

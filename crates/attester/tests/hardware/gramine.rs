@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::{ASKED, simulated_bytes};
 
 /// Gramine's folder as an enclave sees it that will quote these bytes next.
-fn enclave(attestation_type: &str, quote: &[u8]) -> TempDir {
+pub(crate) fn enclave(attestation_type: &str, quote: &[u8]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
     write("attestation_type", attestation_type.as_bytes());

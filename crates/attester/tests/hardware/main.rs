@@ -3,6 +3,7 @@
 
 mod dstack;
 mod gramine;
+mod machine;
 mod nvml;
 mod probe;
 
@@ -21,7 +22,7 @@ const NONCE: [u8; 32] = [3; 32];
 /// What a simulated processor says over these bytes.
 fn simulated(cpu: SimulatedCpu, report_data: [u8; 64]) -> CpuEvidence {
     let kind = SimulatedKind { cpu, gpus: SimulatedGpus::None };
-    Simulator::of(kind, "image").second_quote(report_data, None, NOW).unwrap().cpu
+    Simulator::of(kind, "image").cpu_evidence(report_data, NOW).unwrap()
 }
 
 /// The same, the quote or report alone.

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use subrosa_protocol::Timestamp;
 use subrosa_verifier::CpuEvidence;
@@ -71,7 +71,7 @@ fn errno<T>(number: i32) -> io::Result<T> {
     Err(io::Error::from_raw_os_error(number))
 }
 
-impl TsmFiles for Arc<FakeKernel> {
+impl TsmFiles for FakeKernel {
     fn make_folder(&self, path: &Path) -> io::Result<()> {
         assert_eq!(path.parent(), Some(Path::new("/tsm")));
         let mut folders = self.folders.lock().unwrap();
@@ -177,8 +177,8 @@ impl FakeKernel {
 /// What a simulated processor says.
 fn simulated(cpu: SimulatedCpu, asked: &[u8]) -> Vec<u8> {
     let kind = SimulatedKind { cpu, gpus: SimulatedGpus::None };
-    let quote = Simulator::of(kind, "image").second_quote(asked.try_into().unwrap(), None, NOW);
-    match quote.unwrap().cpu {
+    let said = Simulator::of(kind, "image").cpu_evidence(asked.try_into().unwrap(), NOW);
+    match said.unwrap() {
         CpuEvidence::Sgx(sgx) => sgx.quote,
         CpuEvidence::Snp(snp) => snp.report,
         CpuEvidence::Tdx(tdx) => tdx.quote,
@@ -188,7 +188,7 @@ fn simulated(cpu: SimulatedCpu, asked: &[u8]) -> Vec<u8> {
 /// Asks a kernel for a report; every folder must be gone afterwards, whatever came out.
 fn ask(kernel: FakeKernel) -> (Result<RawCpu, SourceError>, usize) {
     let kernel = Arc::new(kernel);
-    let files = Box::new(Arc::clone(&kernel));
+    let files = kernel.clone();
     let tsm = ConfigfsTsm { root: "/tsm".into(), ccel: "/ccel".into(), files };
     let report = tsm.report(&ASKED);
     let folders = kernel.folders.lock().unwrap();
@@ -211,8 +211,8 @@ fn reads_a_quote_of_tdx_without_its_padding() {
 #[test]
 fn reads_the_firmwares_log_without_the_unused_rest() {
     let kind = SimulatedKind { cpu: SimulatedCpu::TdxCcel, gpus: SimulatedGpus::None };
-    let quote = Simulator::of(kind, "image").second_quote(ASKED, None, NOW).unwrap();
-    let CpuEvidence::Tdx(tdx) = quote.cpu else { panic!("the kind is TDX") };
+    let said = Simulator::of(kind, "image").cpu_evidence(ASKED, NOW).unwrap();
+    let CpuEvidence::Tdx(tdx) = said else { panic!("the kind is TDX") };
     let subrosa_verifier::EventLog::Ccel { log } = tdx.event_log else { panic!("it has a log") };
     for unused in [0x00, 0xFF] {
         let mut kernel = FakeKernel::tdx();
@@ -254,7 +254,7 @@ fn reads_a_report_of_snp_with_the_hosts_certificates() {
 fn asks_for_no_level_that_is_not_its_own() {
     for (floor, asked) in [(None, ""), (Some("0"), ""), (Some("2"), "2")] {
         let kernel = Arc::new(FakeKernel { floor, ..FakeKernel::snp() });
-        let files = Box::new(Arc::clone(&kernel));
+        let files = kernel.clone();
         let tsm = ConfigfsTsm { root: "/tsm".into(), ccel: "/ccel".into(), files };
         tsm.report(&ASKED).unwrap();
         assert_eq!(kernel.folders.lock().unwrap().levels, [asked], "{floor:?}");

@@ -225,9 +225,9 @@ struct Moment {
 
 impl Moment {
     fn of(at: Timestamp) -> Result<Moment, AttestError> {
-        let clock = AttestError::Clock { now: at };
-        let seconds = i64::try_from(at.0).map_err(|_| clock)?;
-        let at = OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| clock)?;
+        let clock = || AttestError::Clock { now: at };
+        let seconds = i64::try_from(at.0).map_err(|_| clock())?;
+        let at = OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| clock())?;
         let (year, month, day) = at.to_calendar_date();
         let (hour, minute, second) = at.to_hms();
         let rest = format!("{:02}{day:02}{hour:02}{minute:02}{second:02}Z", u8::from(month));
