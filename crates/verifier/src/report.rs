@@ -184,7 +184,7 @@ impl Checks {
         let check = check.expect("only checks that apply to the kind are made");
         // What failed once stays failed, whatever is found later.
         if check.outcome != Outcome::Failed {
-            (check.outcome, check.seen) = (outcome, seen);
+            (check.outcome, check.seen) = (outcome, printable(&seen));
         }
     }
 
@@ -217,6 +217,13 @@ impl Checks {
             Verdict::Refused => Err(Refusal { report }),
         }
     }
+}
+
+/// What was seen repeats names out of certificates and the like: text of others, which must not move
+/// a terminal's cursor, nor stand for lines that nobody wrote.
+fn printable(seen: &str) -> String {
+    let safe = |char: char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char };
+    seen.chars().map(safe).collect()
 }
 
 /// How little an outcome says for evidence.

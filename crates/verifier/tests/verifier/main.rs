@@ -3,8 +3,12 @@
 mod amd;
 mod amd_vectors;
 mod appraisal;
+mod devices;
 mod document;
 mod flips;
+mod foreign;
+mod foreign_gpus;
+mod foreign_vllm;
 mod freshness;
 mod intel;
 mod keys_and_offers;

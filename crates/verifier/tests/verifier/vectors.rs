@@ -20,7 +20,7 @@ use subrosa_verifier::{
 use crate::world::{assert_failed, assert_outcomes, compose};
 
 /// The samples of dcap-qvl.
-static SAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
+pub static SAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo.args(["metadata", "--format-version", "1", "--offline", "--locked"]);
     // Parts of other platforms were never fetched.
@@ -195,7 +195,7 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 /// A date of RFC 3339, in UTC, as seconds.
-fn seconds(time: &str) -> u64 {
+pub fn seconds(time: &str) -> u64 {
     let number = |range: std::ops::Range<usize>| time[range].parse::<u64>().unwrap();
     let (year, month, day) = (number(0..4), number(5..7), number(8..10));
     let is_leap =
