@@ -24,6 +24,8 @@ pub use x509::SnpExtension;
 
 const ROOT_NAME: &str = "Subrosa SIMULATED AMD root, proves nothing";
 const OTHER_ROOT_NAME: &str = "Subrosa SIMULATED AMD root that nobody trusts";
+/// What the names of AMD's roots begin with on their certificates.
+const ARK_PREFIX: &str = "ARK-";
 const AUTHORITY_NAME: &str = "Subrosa SIMULATED AMD authority, proves nothing";
 
 /// From the hashes of each name to the next primes that suit.
@@ -150,7 +152,7 @@ impl SnpMachine {
         };
         let ask = Certificate {
             serial: AUTHORITY_SERIAL,
-            issuer: root_name,
+            issuer: &root_name,
             subject: &self.authority,
             from: LIFE.0,
             until: LIFE.1,
@@ -158,7 +160,7 @@ impl SnpMachine {
             extensions: &self.authority_extensions,
         };
         let crl = RevocationList {
-            issuer: root_name,
+            issuer: &root_name,
             from: self.crl_life.0,
             until: self.crl_life.1,
             serials: &self.revoked,
@@ -179,8 +181,8 @@ impl SnpRoot {
         let (name, key) = self.key();
         let ark = Certificate {
             serial: ROOT_SERIAL,
-            issuer: name,
-            subject: name,
+            issuer: &name,
+            subject: &name,
             from: LIFE.0,
             until: LIFE.1,
             key: PublicKey::Rsa(&key.public()),
@@ -189,11 +191,13 @@ impl SnpRoot {
         ark.sign(key).expect("the root's dates are fixed")
     }
 
-    fn key(self) -> (&'static str, &'static RsaKey) {
-        match self {
+    /// The name on its certificate, and its key.
+    fn key(self) -> (String, &'static RsaKey) {
+        let (name, key) = match self {
             SnpRoot::Known => (ROOT_NAME, &ROOT),
             SnpRoot::Other => (OTHER_ROOT_NAME, &OTHER_ROOT),
-        }
+        };
+        (format!("{ARK_PREFIX}{name}"), key)
     }
 }
 

@@ -4,15 +4,17 @@ use proptest::prelude::*;
 use subrosa_attester::snp::{
     SnpExtension, SnpMachine, SnpReport, SnpRoot, chip_extensions, chip_id, current_tcb, tcb_bytes,
 };
-use subrosa_protocol::{B256, Keyset, Timestamp};
+use subrosa_protocol::{B256, Duration, Keyset, Timestamp};
 use subrosa_verifier::CheckName::*;
 use subrosa_verifier::{
     AmdCollateral, AmdProduct, AmdTcb, Bit, CheckName, CpuEvidence, Demand, Evidence, HostData,
     IdBlock, KeyDigest, Machines, Nonce, Outcome, Policy, Rechecked, Refusal, Releases, Root,
-    SnpEvidence, recheck, report_data, snp_measurement,
+    SnpEvidence, recheck, report_data, snp_measurement, verify,
 };
 
-use crate::world::{assert_failed, assert_outcomes, compose, manifest, signer, workload};
+use crate::world::{
+    assert_failed, assert_outcomes, compose, manifest, shared, shared_nonce, signer, workload,
+};
 
 const NOW: Timestamp = Timestamp(1_790_000_000);
 const DAY: u64 = 86_400;
@@ -347,6 +349,40 @@ fn certificates_are_signed_by_the_next() {
     let refusal = known.check(evidence).unwrap_err();
     assert_failed(&refusal, TeeCertChain);
     assert!(refusal.failed().seen.contains("another issuer"), "{refusal}");
+}
+
+/// Replaces bytes wherever they stand; how often they did.
+fn replace(bytes: &mut [u8], old: &[u8], new: &[u8]) -> usize {
+    let starts: Vec<usize> =
+        (0..=bytes.len() - old.len()).filter(|at| bytes[*at..].starts_with(old)).collect();
+    starts.iter().for_each(|at| bytes[*at..at + new.len()].copy_from_slice(new));
+    starts.len()
+}
+
+#[test]
+fn a_certificate_signed_in_any_other_way_is_refused() {
+    const SALT: [u8; 5] = [0xa2, 3, 2, 1, 48];
+    const TRAILER: [u8; 5] = [0xa3, 3, 2, 1, 1];
+    const PSS: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
+    const SHA384: [u8; 9] = [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2];
+    let amd = Amd::genoa();
+    for (old, last, count) in
+        [(&SALT[..], 32, 2), (&TRAILER, 2, 2), (&PSS, 11, 2), (&PSS, 12, 2), (&SHA384, 1, 4)]
+    {
+        let new = [&old[..old.len() - 1], &[last]].concat();
+        let mut evidence = amd.evidence();
+        // Inside and outside of what is signed alike.
+        assert_eq!(replace(&mut evidence.collateral.vcek, old, &new), count);
+        let refusal = amd.check(evidence).unwrap_err();
+        assert_failed(&refusal, TeeCertChain);
+        assert!(refusal.failed().seen.contains("RSASSA-PSS"), "{refusal}");
+        // Outside alone, which no signature covers.
+        let mut evidence = amd.evidence();
+        let vcek = &mut evidence.collateral.vcek;
+        let outside = vcek.len() / 2;
+        assert_eq!(replace(&mut vcek[outside..], old, &new), count / 2);
+        assert_failed(&amd.check(evidence).unwrap_err(), TeeCertChain);
+    }
 }
 
 #[test]
@@ -1025,11 +1061,33 @@ fn a_report_that_was_made_for_something_else_is_refused() {
     }
 }
 
+#[test]
+fn an_attested_chip_expires_with_its_list_or_its_certificate() {
+    let expires = |certificate: u64, list: u64| {
+        let nonce = shared_nonce();
+        let workload = workload().to_bytes();
+        let bound = report_data(&nonce, &keyset(), b"", &workload);
+        let mut amd = Amd::with(|amd| amd.report.report_data = bound);
+        amd.machine.life.1 = Timestamp(certificate);
+        amd.machine.crl_life.1 = Timestamp(list);
+        let mut policy = amd.policy.clone();
+        policy.nonce.age_max = Duration(u64::MAX / 2);
+        policy.releases.measurements = vec![snp_measurement(&IMAGE, &[0; 32])];
+        policy.releases.models = vec![manifest().digest()];
+        let cpu = CpuEvidence::Snp(amd.evidence());
+        let evidence = compose(nonce, &keyset(), b"", &workload, cpu);
+        verify(&evidence, &policy, &shared(), NOW).unwrap().expires()
+    };
+    assert_eq!(expires(NOW.0 + 50, NOW.0 + 100), Timestamp(NOW.0 + 50));
+    assert_eq!(expires(NOW.0 + 100, NOW.0 + 51), Timestamp(NOW.0 + 50));
+    assert_eq!(expires(NOW.0, NOW.0 + 1), NOW);
+}
+
 /// Positions that are tried of certificates; the step is prime, so that no structure hides between.
 const STEP: usize = 7;
 
 #[test]
-fn one_changed_bit_anywhere_is_refused() {
+fn one_changed_bit_anywhere_of_a_report_or_its_certificates_is_refused() {
     let amd = Amd::new(AmdProduct::Turin);
     let honest = amd.evidence();
     let refused = |evidence: SnpEvidence, part: &str, at: usize| {
