@@ -1,5 +1,7 @@
 //! The appraisal of one device.
 
+use std::collections::BTreeSet;
+
 use crate::architecture::Architecture;
 use crate::chain::{Chain, ChainError};
 use crate::check::{Check, CheckName, Outcome, Refusal};
@@ -65,6 +67,8 @@ pub struct DeviceClaims {
     pub fwid: Option<Sha384>,
     /// PPCIE mode.
     pub protected_pcie: Option<bool>,
+    /// The switches that a GPU is linked to, or a switch's own number.
+    pub switch_numbers: BTreeSet<[u8; 8]>,
 }
 
 /// The outcome of every check of one device.
@@ -107,7 +111,7 @@ impl Appraisal {
         Some(&found.outcome)
     }
 
-    /// The comparisons that were made: with manifests whose own checks passed.
+    /// The comparisons that were made: with manifests proven to be NVIDIA's and for this device.
     pub fn comparisons(&self) -> &[Comparison] {
         &self.comparisons
     }
@@ -132,6 +136,8 @@ pub struct Appraiser<'a> {
     revocations: Revocations,
     signatures: Signatures,
     at: u64,
+    /// When the first of the chains that were relied on ends.
+    until: u64,
 }
 
 impl<'a> Appraiser<'a> {
@@ -143,7 +149,14 @@ impl<'a> Appraiser<'a> {
             revocations: Revocations::new(collateral.ocsp, collateral.crls),
             signatures: Signatures::default(),
             at,
+            until: u64::MAX,
         }
+    }
+
+    /// The last second (Unix) at which everything still counts that was relied on so far: chains,
+    /// and answers about revocation. What was accepted has to be asked anew after it.
+    pub fn good_until(&self) -> u64 {
+        self.revocations.until().map_or(self.until, |until| until.min(self.until))
     }
 
     /// Makes every check of one device; `nonce` is the one that it was asked with.
@@ -209,6 +222,9 @@ impl<'a> Appraiser<'a> {
             chain.check_links(DEVICE_CHAIN_LEN, &mut self.signatures)?;
             chain.check_dates(self.at)
         });
+        if let (Ok(()), Ok(chain)) = (&checked, &chain) {
+            self.until = self.until.min(chain.until());
+        }
         let seen = || chain.as_ref().map(|it| it.leaf().title()).unwrap_or_default();
         made.result(CheckName::DeviceChain, checked.map(|()| seen()));
         chain.ok()
@@ -300,6 +316,11 @@ impl<'a> Appraiser<'a> {
             let why = |why| Refusal::Rim { kind, why };
             rim.check_chain(root, at).map(|()| signer(rim)).map_err(why)
         });
+        for (_, rim) in
+            rims.iter().filter(|(kind, _)| made.is_good(CheckName::RimChain, Some(*kind)))
+        {
+            self.until = rim.map_or(self.until, |(_, rim)| self.until.min(rim.chain().until()));
+        }
         made.each(CheckName::RimDigest, rims, |kind, _, rim| {
             let why = |why| Refusal::Rim { kind, why };
             rim.check_digest().map(|()| String::new()).map_err(why)
@@ -394,6 +415,7 @@ fn claims_of(report: &Report, chain: &Chain, architecture: Architecture) -> Devi
         vbios_version: report.vbios_version(architecture),
         fwid: report.fwid(),
         protected_pcie: report.protected_pcie(),
+        switch_numbers: report.switch_numbers(architecture),
     }
 }
 
@@ -465,13 +487,12 @@ impl Made {
         }
     }
 
-    /// Compares with a manifest, if its own checks let it count.
+    /// Compares with a manifest that is proven to be NVIDIA's and for this device.
     fn compare(&mut self, report: &Report, kind: RimKind, rim: Option<&Rim>) {
-        const FIRST: [CheckName; 5] = [
+        const FIRST: [CheckName; 4] = [
             CheckName::RimChain,
             CheckName::RimDigest,
             CheckName::RimSignature,
-            CheckName::RimRevocation,
             CheckName::RimIdentity,
         ];
         let missing = FIRST.into_iter().find(|name| !self.is_good(*name, Some(kind)));
@@ -542,3 +563,6 @@ fn compared(comparison: &Comparison) -> Outcome {
         absent: comparison.absent.clone(),
     }))
 }
+
+#[cfg(test)]
+mod tests;

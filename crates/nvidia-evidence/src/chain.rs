@@ -150,6 +150,12 @@ impl Chain {
         }
     }
 
+    /// The last second at which every certificate is valid, in Unix seconds.
+    pub(crate) fn until(&self) -> u64 {
+        let ends = self.certificates.iter().map(|certificate| certificate.validity().1);
+        ends.min().expect("a chain has a certificate")
+    }
+
     /// Demands that every certificate is valid at `at`, in Unix seconds.
     pub(crate) fn check_dates(&self, at: u64) -> Result<(), ChainError> {
         for (index, certificate) in self.certificates.iter().enumerate() {

@@ -55,8 +55,9 @@ impl RevocationList {
         self.issuer == *issuer.subject()
     }
 
-    /// Demands that `issuer` signed this list and that it is of `at` (Unix seconds).
-    pub(crate) fn check(&self, issuer: &Certificate, at: u64) -> Result<(), AnswerError> {
+    /// Demands that `issuer` signed this list and that it is of `at` (Unix seconds). Returns the last
+    /// second at which it counts.
+    pub(crate) fn check(&self, issuer: &Certificate, at: u64) -> Result<u64, AnswerError> {
         let signed = issuer.may_sign_lists()
             && crypto::verify_der(issuer.point(), &self.signed, &self.signature);
         if !signed {

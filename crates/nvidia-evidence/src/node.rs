@@ -1,7 +1,7 @@
 //! The appraisal of several devices that say they are one machine.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use thiserror::Error;
@@ -27,7 +27,7 @@ pub enum NodeCheckName {
     OneArchitecture,
     /// All GPUs say the same of their links.
     ProtectedPcie,
-    /// Eight GPUs in PPCIE mode show their four switches.
+    /// Eight GPUs in PPCIE mode show their four switches: those that every GPU is linked to.
     SwitchesPresent,
 }
 
@@ -93,6 +93,9 @@ pub enum NodeRefusal {
     /// Switches are missing, or there are too many.
     #[error("{GPUS_BEHIND_SWITCHES} GPUs in PPCIE mode come with {got} switches, not {SWITCHES}")]
     Switches { got: usize },
+    /// The switches shown are not those that a GPU is linked to.
+    #[error("device {device} is linked to switches {linked:?}, those shown are {shown:?}")]
+    OtherSwitches { device: usize, linked: Vec<String>, shown: Vec<String> },
 }
 
 /// One check of a machine.
@@ -263,5 +266,27 @@ fn switches_present(devices: &[&DeviceClaims]) -> Result<String, NodeRefusal> {
     if behind_switches && got != SWITCHES {
         return Err(NodeRefusal::Switches { got });
     }
+    if behind_switches {
+        switches_linked(devices, &gpus)?;
+    }
     Ok(format!("{got} switches"))
+}
+
+/// The nonce alone does not say that a switch is of this machine: its links do.
+fn switches_linked(
+    devices: &[&DeviceClaims],
+    gpus: &[(usize, &DeviceClaims)],
+) -> Result<(), NodeRefusal> {
+    let switches = devices.iter().filter(|it| !it.architecture.is_gpu());
+    let shown: BTreeSet<[u8; 8]> =
+        switches.flat_map(|it| it.switch_numbers.iter().copied()).collect();
+    let mut protected = gpus.iter().filter(|(_, gpu)| gpu.protected_pcie == Some(true));
+    match protected.find(|(_, gpu)| gpu.switch_numbers != shown) {
+        None => Ok(()),
+        Some((device, gpu)) => {
+            let text = |it: &BTreeSet<[u8; 8]>| it.iter().map(hex::encode).collect();
+            let (linked, shown) = (text(&gpu.switch_numbers), text(&shown));
+            Err(NodeRefusal::OtherSwitches { device: *device, linked, shown })
+        }
+    }
 }

@@ -91,19 +91,20 @@ impl OcspAnswer {
     }
 
     /// Demands that `issuer`, or a responder that it appointed, signed this answer, and that it is
-    /// of `at` (Unix seconds).
+    /// of `at` (Unix seconds). Returns the last second at which all that holds.
     pub(crate) fn check(
         &self,
         issuer: &Certificate,
         signatures: &mut Signatures,
         at: u64,
-    ) -> Result<(), AnswerError> {
+    ) -> Result<u64, AnswerError> {
         let signer = self.signer(issuer, signatures, at)?;
         if !crypto::verify_der(signer.point(), &self.signed, &self.signature) {
             return Err(AnswerError::Signature { signer: signer.title() });
         }
         let statement = &self.statement;
-        window(statement.this_update.max(self.produced_at), statement.next_update, at)
+        let until = window(statement.this_update.max(self.produced_at), statement.next_update, at)?;
+        Ok(until.min(signer.validity().1))
     }
 
     fn signer<'a>(

@@ -11,6 +11,8 @@
 //!
 //! All before the signature is signed, the request included.
 
+use std::collections::BTreeSet;
+
 use thiserror::Error;
 
 use crate::architecture::Architecture;
@@ -43,6 +45,8 @@ mod opaque {
     pub(super) const PROJECT_SKU: u16 = 18;
     pub(super) const FWID: u16 = 20;
     pub(super) const PROTECTED_PCIE_STATUS: u16 = 21;
+    /// Of a GPU, the switch behind each of its links; of a switch, its own number.
+    pub(super) const SWITCH_NUMBERS: u16 = 22;
     pub(super) const CHIP_INFO: u16 = 35;
 }
 
@@ -88,6 +92,7 @@ struct Fields {
     fwid: Option<Sha384>,
     nvdec_on: Option<bool>,
     protected_pcie: Option<bool>,
+    switch_numbers: Vec<[u8; 8]>,
 }
 
 /// Why bytes are no report.
@@ -240,6 +245,17 @@ impl Report {
         self.fields.protected_pcie
     }
 
+    /// The switches that a GPU is linked to, or a switch's own number; empty where firmware does not
+    /// say. A GPU writes the numbers with their bytes reversed, and zeros for a link that is off.
+    pub fn switch_numbers(&self, architecture: Architecture) -> BTreeSet<[u8; 8]> {
+        let mut numbers = self.fields.switch_numbers.clone();
+        if architecture.is_gpu() {
+            numbers.retain(|number| *number != [0; 8]);
+            numbers.iter_mut().for_each(|number| number.reverse());
+        }
+        numbers.into_iter().collect()
+    }
+
     /// The name under which NVIDIA serves the driver's reference measurements; none on a switch.
     pub fn driver_rim_id(&self, architecture: Architecture) -> Option<String> {
         let version = self.driver_version()?;
@@ -316,7 +332,7 @@ fn block(reader: &mut Reader<'_>) -> Result<Block, ReportError> {
 impl Fields {
     fn parse(opaque: &[u8]) -> Result<Self, ReportError> {
         let mut fields = Self::default();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let mut reader = Reader { rest: opaque };
         while !reader.rest.is_empty() {
             let kind = reader.u16("opaque entry")?;
@@ -343,6 +359,10 @@ impl Fields {
             opaque::NVDEC0_STATUS => self.nvdec_on = Some(switch(value, NVDEC_ON, NVDEC_OFF)?),
             opaque::PROTECTED_PCIE_STATUS => {
                 self.protected_pcie = Some(switch(value, PROTECTED_ON, PROTECTED_OFF)?);
+            }
+            opaque::SWITCH_NUMBERS => {
+                let (numbers, []) = value.as_chunks() else { return None };
+                self.switch_numbers = numbers.to_vec();
             }
             _ => {}
         }

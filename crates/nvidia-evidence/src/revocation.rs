@@ -103,8 +103,8 @@ fn status_text(status: Status) -> &'static str {
     }
 }
 
-/// The period of an answer, both ends included.
-pub(crate) fn window(this: u64, next: Option<u64>, at: u64) -> Result<(), AnswerError> {
+/// The period of an answer, both ends included; returns the last.
+pub(crate) fn window(this: u64, next: Option<u64>, at: u64) -> Result<u64, AnswerError> {
     let next = next.ok_or(AnswerError::Endless)?;
     if at < this {
         return Err(AnswerError::NotYetValid { this_update: Utc(this), at: Utc(at) });
@@ -112,7 +112,7 @@ pub(crate) fn window(this: u64, next: Option<u64>, at: u64) -> Result<(), Answer
     if at > next {
         return Err(AnswerError::Stale { next_update: Utc(next), at: Utc(at) });
     }
-    Ok(())
+    Ok(next)
 }
 
 /// The answers and lists that came along, parsed; what they prove is remembered by certificate.
@@ -126,12 +126,15 @@ pub(crate) struct Revocations {
     /// Certificate, issuer → what was found: the authorities of eight devices are the same.
     known: HashMap<(Fingerprint, Fingerprint), Verdict>,
     /// List, issuer → whether it counts.
-    known_lists: HashMap<(usize, Fingerprint), Result<(), AnswerError>>,
+    known_lists: HashMap<(usize, Fingerprint), Result<u64, AnswerError>>,
+    /// When the first of the answers that were relied on ends.
+    until: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
 enum Verdict {
-    Good,
+    /// And until when.
+    Good(u64),
     NotGood(Status),
     Unusable(AnswerError),
     Absent,
@@ -188,7 +191,9 @@ impl Revocations {
             let (index, subject) = (first + n, certificate.title());
             count += 1;
             match self.verdict(certificate, issuer, signatures, at) {
-                Verdict::Good => {}
+                Verdict::Good(until) => {
+                    self.until = Some(self.until.map_or(until, |known| known.min(until)));
+                }
                 Verdict::NotGood(status) => {
                     return Err(RevocationError::NotGood { index, subject, status });
                 }
@@ -201,6 +206,11 @@ impl Revocations {
             }
         }
         absent.map_or(Ok(count), Err)
+    }
+
+    /// The last second at which every answer that was relied on counts; nothing where none was.
+    pub(crate) fn until(&self) -> Option<u64> {
+        self.until
     }
 
     fn verdict(
@@ -247,11 +257,13 @@ impl Revocations {
 }
 
 impl Verdict {
-    fn and(self, checked: Result<(), AnswerError>, status: Status) -> Self {
+    fn and(self, checked: Result<u64, AnswerError>, status: Status) -> Self {
         match (self, checked) {
             (Self::NotGood(status), _) => Self::NotGood(status),
-            (_, Ok(())) if status != Status::Good => Self::NotGood(status),
-            (_, Ok(())) | (Self::Good, Err(_)) => Self::Good,
+            (_, Ok(_)) if status != Status::Good => Self::NotGood(status),
+            // It is good for as long as one of those counts that say so.
+            (Self::Good(one), Ok(other)) => Self::Good(one.max(other)),
+            (_, Ok(until)) | (Self::Good(until), Err(_)) => Self::Good(until),
             (Self::Unusable(first), Err(_)) => Self::Unusable(first),
             (Self::Absent, Err(why)) => Self::Unusable(why),
         }

@@ -8,7 +8,7 @@ use subrosa_nvidia_evidence::simulator::{
     DEVICE_ROOT_SHA256, Fault, Node, RIM_ROOT_SHA256, device_root_der, rim_root_der,
 };
 use subrosa_nvidia_evidence::{
-    Appraisal, CheckName, NodeCheckName, Outcome, Policy, RimKind, Trailing,
+    Appraisal, Architecture, CheckName, NodeCheckName, Outcome, Policy, RimKind, Trailing,
 };
 
 mod support;
@@ -181,6 +181,18 @@ fn a_byte_behind_a_report_is_refused_unless_policy_tolerates_one() {
 }
 
 #[test]
+fn a_gpu_that_passes_for_one_of_another_family_is_found() {
+    for (gpu, claimed) in gpus().into_iter().zip([Architecture::Blackwell, Architecture::Hopper]) {
+        let mut world = World::of(&gpu());
+        world.devices[0].0 = claimed;
+        let appraisal = world.appraise(&simulated());
+        let refusals = refusals(&appraisal.devices()[0]);
+        assert_eq!(refusals[0], (CheckName::Architecture, None));
+        assert!(refusals.contains(&(CheckName::Fwid, None)));
+    }
+}
+
+#[test]
 fn faults_of_a_chain_are_found() {
     for gpu in gpus() {
         refused_at(gpu().faulty(Fault::ChainBroken), &[(CheckName::DeviceChain, None)]);
@@ -295,6 +307,12 @@ fn an_unprotected_gpu_among_protected_ones_is_found() {
 #[test]
 fn a_missing_switch_is_found() {
     let node = Node::hopper(8).faulty(Fault::SwitchMissing);
+    node_refused_at(node, NodeCheckName::SwitchesPresent);
+}
+
+#[test]
+fn a_switch_of_another_node_is_found() {
+    let node = Node::hopper(8).faulty(Fault::SwitchOfOtherNode);
     node_refused_at(node, NodeCheckName::SwitchesPresent);
 }
 

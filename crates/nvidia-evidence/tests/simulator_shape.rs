@@ -153,6 +153,12 @@ fn chains_end_as_real_ones_do() {
     }
 }
 
+/// The numbers of the switches behind a GPU's links, which it writes backwards.
+fn linked(gpu: &Shape) -> impl Iterator<Item = Vec<u8>> {
+    let numbers = gpu.entry(22).expect("a GPU behind switches names them").chunks(8);
+    numbers.map(|number| number.iter().rev().copied().collect())
+}
+
 #[test]
 fn gpus_and_switches_name_each_other() {
     let shapes = shapes(&Node::hopper(8));
@@ -161,7 +167,7 @@ fn gpus_and_switches_name_each_other() {
         switches.iter().map(|switch| switch.entry(22).unwrap().to_vec()).collect();
     own.sort();
     for gpu in gpus {
-        let mut seen: Vec<_> = gpu.entry(22).unwrap().chunks(8).map(<[u8]>::to_vec).collect();
+        let mut seen: Vec<_> = linked(gpu).collect();
         seen.sort();
         seen.dedup();
         assert_eq!(seen, own);
@@ -177,7 +183,7 @@ fn gpus_and_switches_name_each_other() {
 fn a_switch_of_another_node_is_one_that_no_gpu_names() {
     let shapes = shapes(&Node::hopper(8).faulty(Fault::SwitchOfOtherNode));
     let stranger = shapes[11].entry(22).unwrap();
-    let named = |gpu: &Shape| gpu.entry(22).unwrap().chunks(8).any(|number| number == stranger);
+    let named = |gpu: &Shape| linked(gpu).any(|number| number == stranger);
     assert!(!shapes[..8].iter().any(named));
     assert_eq!(shapes.len(), 12);
 }

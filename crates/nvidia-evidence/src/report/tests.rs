@@ -88,6 +88,17 @@ fn reads_a_switchs_version_as_text() {
 }
 
 #[test]
+fn reads_the_switches_behind_a_gpu_and_a_switchs_own_number() {
+    let report = with(&[entry(22, &[1, 2, 3, 4, 5, 6, 7, 8])]).unwrap();
+    let own = report.switch_numbers(Architecture::Ls10);
+    assert_eq!(own, [[1, 2, 3, 4, 5, 6, 7, 8]].into());
+    let links = [[8, 7, 6, 5, 4, 3, 2, 1], [0; 8], [8, 7, 6, 5, 4, 3, 2, 1]].concat();
+    let report = with(&[entry(22, &links)]).unwrap();
+    assert_eq!(report.switch_numbers(Architecture::Hopper), own);
+    assert!(with(&[]).unwrap().switch_numbers(Architecture::Hopper).is_empty());
+}
+
+#[test]
 fn tolerates_one_trailing_byte_only_where_told() {
     let mut bytes = bytes(&[block(1)], &[]);
     assert!(!parse(&bytes).unwrap().has_trailing_byte());
@@ -154,7 +165,7 @@ fn refuses_an_opaque_entry_twice() {
 
 #[test]
 fn refuses_opaque_entries_of_unknown_form() {
-    let cases: [(u16, &[u8]); 14] = [
+    let cases: [(u16, &[u8]); 16] = [
         (3, b""),
         (3, b"\0\0"),
         (3, b"545\x00.00"),
@@ -169,6 +180,8 @@ fn refuses_opaque_entries_of_unknown_form() {
         (11, &[0x55, 0]),
         (20, &[0; 47]),
         (21, &[1]),
+        (22, &[0; 7]),
+        (22, &[0; 17]),
     ];
     for (kind, value) in cases {
         let error = with(&[entry(kind, value)]).unwrap_err();

@@ -162,11 +162,11 @@ fn switch_fields(platform: &Platform, device: &str, contents: &Contents) -> Vec<
     fields.0
 }
 
-/// The switch behind each of a GPU's eighteen links.
+/// The switch behind each of a GPU's eighteen links; a GPU writes a switch's number backwards.
 fn ports(switches: &[[u8; 8]]) -> Vec<u8> {
     let none = [[0; 8]];
     let switches = if switches.is_empty() { &none } else { switches };
-    (0..18).flat_map(|port| switches[port / 2 % switches.len()]).collect()
+    (0..18).flat_map(|port| switches[port / 2 % switches.len()].into_iter().rev()).collect()
 }
 
 /// How often each block was extended: here once, where there is a measurement.

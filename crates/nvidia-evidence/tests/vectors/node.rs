@@ -116,7 +116,12 @@ fn refuses_eight_gpus_in_ppcie_mode_without_their_switches() {
 
     devices.extend(vectors.serialized("multi_switch_ls10.json"));
     let node = appraise(&devices);
-    assert!(node.outcome(NodeCheckName::SwitchesPresent).unwrap().is_ok());
+    // Four, but another machine's.
+    let outcome = node.outcome(NodeCheckName::SwitchesPresent).unwrap();
+    let Err(NodeRefusal::OtherSwitches { device: 0, linked, shown }) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!((linked.len(), &shown[..]), (4, &["203eb31ad9ed0008".to_owned()][..]));
     devices.extend(vectors.serialized("switch_evidence_ls10.json"));
     let node = appraise(&devices);
     let outcome = node.outcome(NodeCheckName::SwitchesPresent).unwrap();

@@ -170,8 +170,6 @@ fn the_strict_policy_refuses_what_samples_lack_by_name() {
             (CheckName::DeviceRevocation, None),
             (CheckName::RimRevocation, driver),
             (CheckName::RimRevocation, vbios),
-            (CheckName::Measurements, driver),
-            (CheckName::Measurements, vbios),
         ]
     );
 }
