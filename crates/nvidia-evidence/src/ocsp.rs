@@ -122,7 +122,7 @@ impl OcspAnswer {
         let appointed = responder.issuer() == issuer.subject()
             && responder.has_extended_usage(&OCSP_SIGNING)
             && responder.extension(&OCSP_NO_CHECK).is_some()
-            && responder.may_sign_data()
+            && responder.is_not_kept_from_signing_data()
             && signatures.holds(responder, issuer);
         if !appointed {
             return Err(AnswerError::ResponderNotAppointed {

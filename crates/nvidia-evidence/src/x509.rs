@@ -152,6 +152,11 @@ impl Certificate {
         self.key_usage.as_ref().is_some_and(KeyUsage::digital_signature)
     }
 
+    /// Whether nothing forbids signing data: a responder's purpose stands in another extension.
+    pub(crate) fn is_not_kept_from_signing_data(&self) -> bool {
+        self.key_usage.as_ref().is_none_or(KeyUsage::digital_signature)
+    }
+
     pub(crate) fn has_extended_usage(&self, oid: &ObjectIdentifier) -> bool {
         self.extended_key_usage.as_ref().is_some_and(|usage| usage.0.contains(oid))
     }

@@ -95,6 +95,15 @@ fn accepts_any_hash_in_a_certificates_name_and_a_responder_named_by_key() {
 }
 
 #[test]
+fn accepts_a_responder_whose_certificate_names_its_purpose_alone() {
+    let world = world();
+    let mut params = responder("a", true, true);
+    params.key_usages = Vec::new();
+    let responder = &world.middle.issue(params);
+    assert_eq!(world.with(&Answer { responder, ..world.about_leaf() }), Ok(2));
+}
+
+#[test]
 fn accepts_good_lists_for_every_certificate() {
     let world = world();
     let lists = [world.middle.list(&[]), world.root.list(&[])];
@@ -212,7 +221,7 @@ fn refuses_a_responder_that_the_issuer_did_not_appoint() {
     let of_root = world.root.issue(responder("a", true, true));
     let stranger = Issued::root(responder("a", true, true));
     let mut params = responder("a", true, true);
-    params.key_usages = Vec::new();
+    params.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign];
     let may_not_sign = world.middle.issue(params);
     for responder in [&no_usage, &no_mark, &of_root, &stranger, &may_not_sign] {
         let why = world.refused_for(&Answer { responder, ..world.about_leaf() });
