@@ -1,15 +1,21 @@
 //! Endorsements from stand-ins of the vendors' services, which answer in the services' own forms.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Response, StatusCode};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use subrosa_attester::{EndorseError, Endorser, FetchError, Services, Simulator};
+use subrosa_nvidia_evidence::{Architecture, Report, Rim, Trailing};
 use subrosa_protocol::{B256, Timestamp};
-use subrosa_verifier::{CpuEvidence, IntelCollateral, Nonce, TdxEvidence};
+use subrosa_verifier::{
+    CpuEvidence, DeviceCollateral, Devices, Evidence, IntelCollateral, Nonce, SnpEvidence,
+    TdxEvidence,
+};
 
 const NOW: Timestamp = Timestamp(1_790_000_000);
 const DAY_S: u64 = 86_400;
@@ -71,7 +77,17 @@ impl Service {
 async fn serve(State((answers, asked)): State<Shared>, request: Request<Body>) -> Response<Body> {
     let path = request.uri().path_and_query().unwrap().to_string();
     asked.lock().unwrap().push(path.clone());
-    match answers.lock().unwrap().get(&path) {
+    let posted = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+    let answers = answers.lock().unwrap();
+    let about = |canned: &&Canned| {
+        let certificate = certificate_asked_for(&posted);
+        canned.body.windows(certificate.len()).any(|window| window == certificate)
+    };
+    let canned = match posted.is_empty() {
+        true => answers.get(&path),
+        false => answers.values().find(about),
+    };
+    match canned {
         Some(Canned { header, body }) => {
             let mut response = Response::builder();
             if let Some((name, value)) = header {
@@ -81,6 +97,18 @@ async fn serve(State((answers, asked)): State<Shared>, request: Request<Body>) -
         }
         None => Response::builder().status(StatusCode::NOT_FOUND).body(Body::empty()).unwrap(),
     }
+}
+
+/// The certificate that an OCSP request names: what is left without the headers of four sequences,
+/// which stands in the answer byte for byte.
+fn certificate_asked_for(request: &[u8]) -> &[u8] {
+    let mut rest = request;
+    for _ in 0..4 {
+        assert_eq!(rest[0], 0x30);
+        let header = if rest[1] < 0x80 { 2 } else { 2 + usize::from(rest[1] & 0x7f) };
+        rest = &rest[header..];
+    }
+    rest
 }
 
 /// A simulated machine's quote and what Intel would state about it.
@@ -254,6 +282,92 @@ async fn a_service_that_is_not_there_is_named_with_what_to_do() {
     let endorser = Endorser::new(services, None).unwrap();
     let error = endorser.intel(&machine.quote, NOW).await.unwrap_err().to_string();
     assert!(error.contains("127.0.0.1:9") && error.contains("name a mirror"), "{error}");
+}
+
+fn pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+}
+
+fn evidence(kind: &str) -> Evidence {
+    let nonce =
+        Nonce { verifier: B256::ZERO, chain_id: 0, block_number: 0, block_hash: B256::ZERO };
+    Simulator::of(kind.parse().unwrap(), "image").evidence(&nonce, b"k", b"w", NOW).unwrap()
+}
+
+#[tokio::test]
+async fn amds_certificates_are_asked_for_by_chip_and_level() {
+    let evidence = evidence("simulated-snp");
+    let CpuEvidence::Snp(SnpEvidence { report, collateral }) = evidence.cpu() else {
+        panic!("not SNP");
+    };
+    let chip = hex::encode(&report[0x1a0..0x1e0]);
+    let [boot, tee, .., snp, microcode] = &report[0x180..0x188] else { panic!("eight bytes") };
+    let level = format!("blSPL={boot:02}&teeSPL={tee:02}&snpSPL={snp:02}&ucodeSPL={microcode:02}");
+    let bare = |body: Vec<u8>| Canned { header: None, body };
+    let chain = pem(&collateral.ask) + &pem(&collateral.ark);
+    let answers = HashMap::from([
+        (format!("/vcek/v1/Genoa/{chip}?{level}"), bare(collateral.vcek.clone())),
+        ("/vcek/v1/Genoa/cert_chain".to_owned(), bare(chain.into_bytes())),
+        ("/vcek/v1/Genoa/crl".to_owned(), bare(collateral.crl.clone())),
+    ]);
+    let service = Service::start(answers).await;
+    let endorser = service.endorser(None);
+    assert_eq!(endorser.amd(report, NOW).await.unwrap(), *collateral);
+    assert_eq!(endorser.amd(report, NOW).await.unwrap(), *collateral);
+    assert_eq!(service.asked(), 3);
+
+    service.change("/vcek/v1/Genoa/cert_chain", |canned| canned.body = b"none".to_vec());
+    let error = service.endorser(None).amd(report, NOW).await.unwrap_err();
+    assert!(matches!(&error, EndorseError::Answer { url, .. } if url.ends_with("cert_chain")));
+}
+
+#[tokio::test]
+async fn nvidias_answers_are_asked_for_once_however_many_devices_need_them() {
+    let evidence = evidence("simulated-tdx-8gpu");
+    let devices = Devices::from_bytes(evidence.devices()).unwrap();
+    let known = evidence.device_collateral();
+    let mut answers = HashMap::new();
+    let reports = devices.0.iter().map(|device| {
+        let architecture =
+            Architecture::from_name(&device.architecture.as_str().to_uppercase()).unwrap();
+        (Report::parse(&device.report, Trailing::Refuse).unwrap(), architecture)
+    });
+    let ids: HashSet<String> = reports
+        .flat_map(|(report, of)| [report.driver_rim_id(of), report.vbios_rim_id(of)])
+        .flatten()
+        .collect();
+    for id in ids {
+        let names = |xml: &&Vec<u8>| {
+            let version = Rim::parse(xml).unwrap().identity().version.clone();
+            id.ends_with(&version) || id.ends_with(&version.replace('.', ""))
+        };
+        let xml = known.rims.iter().find(names).unwrap();
+        let json = serde_json::json!({ "id": id, "rim": STANDARD.encode(xml) });
+        let body = json.to_string().into_bytes();
+        answers.insert(format!("/v1/rim/{id}"), Canned { header: None, body });
+    }
+    for der in &known.ocsp {
+        let body = der.clone();
+        answers.insert(hex::encode(der), Canned { header: None, body });
+    }
+    let asked = answers.len();
+    let service = Service::start(answers).await;
+    let endorser = service.endorser(None);
+    let mut fetched = endorser.nvidia(&devices, NOW).await.unwrap();
+    assert_eq!(service.asked(), asked);
+    let mut known = known.clone();
+    for lists in [&mut fetched, &mut known] {
+        lists.rims.sort();
+        lists.ocsp.sort();
+    }
+    assert_eq!((&fetched.rims, &fetched.ocsp), (&known.rims, &known.ocsp));
+
+    service.close();
+    assert!(service.endorser(None).nvidia(&devices, NOW).await.is_err());
+    let none = service.endorser(None).nvidia(&Devices::default(), NOW).await.unwrap();
+    assert_eq!(none, DeviceCollateral::default());
 }
 
 #[tokio::test]
