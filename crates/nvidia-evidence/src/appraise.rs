@@ -13,7 +13,6 @@ use crate::policy::{Demand, Policy};
 use crate::report::{Report, ReportError};
 use crate::revocation::{RevocationError, Revocations};
 use crate::rim::{Edition, Found, Rim, RimIdentity, RimKind, RimStore};
-use crate::x509::Signatures;
 
 /// FMC leaf, boot ROM, provisioner, family, root.
 const DEVICE_CHAIN_LEN: usize = 5;
@@ -134,7 +133,6 @@ pub struct Appraiser<'a> {
     rims: &'a RimStore,
     policy: &'a Policy,
     revocations: Revocations,
-    signatures: Signatures,
     at: u64,
     /// When the first of the chains that were relied on ends.
     until: u64,
@@ -147,7 +145,6 @@ impl<'a> Appraiser<'a> {
             rims: collateral.rims,
             policy,
             revocations: Revocations::new(collateral.ocsp, collateral.crls),
-            signatures: Signatures::default(),
             at,
             until: u64::MAX,
         }
@@ -219,7 +216,7 @@ impl<'a> Appraiser<'a> {
     fn check_chain(&mut self, made: &mut Made, chain: Result<Chain, ChainError>) -> Option<Chain> {
         let checked = chain.as_ref().map_err(Clone::clone).and_then(|chain| {
             chain.check_root(self.policy.device_root)?;
-            chain.check_links(DEVICE_CHAIN_LEN, &mut self.signatures)?;
+            chain.check_links(DEVICE_CHAIN_LEN, &self.rims.signatures)?;
             chain.check_dates(self.at)
         });
         if let (Ok(()), Ok(chain)) = (&checked, &chain) {
@@ -268,7 +265,7 @@ impl<'a> Appraiser<'a> {
     }
 
     fn revocation(&mut self, chain: &Chain, first: usize, demand: Demand) -> Outcome {
-        match self.revocations.check(chain, first, &mut self.signatures, self.at) {
+        match self.revocations.check(chain, first, &self.rims.signatures, self.at) {
             Ok(count) => Outcome::Passed(format!("{count} certificates good")),
             Err(error @ RevocationError::Absent { .. }) if demand == Demand::Waived => {
                 Outcome::Waived(error.to_string())
@@ -310,11 +307,11 @@ impl<'a> Appraiser<'a> {
         made: &mut Made,
         rims: &[(RimKind, Option<(&RimIdentity, &Rim)>)],
     ) {
-        let (root, at) = (self.policy.rim_root, self.at);
+        let (root, signatures, at) = (self.policy.rim_root, &self.rims.signatures, self.at);
         let signer = |rim: &Rim| rim.chain().leaf().title();
         made.each(CheckName::RimChain, rims, |kind, _, rim| {
             let why = |why| Refusal::Rim { kind, why };
-            rim.check_chain(root, at).map(|()| signer(rim)).map_err(why)
+            rim.check_chain(root, signatures, at).map(|()| signer(rim)).map_err(why)
         });
         for (_, rim) in
             rims.iter().filter(|(kind, _)| made.is_good(CheckName::RimChain, Some(*kind)))

@@ -129,7 +129,7 @@ impl Chain {
     pub(crate) fn check_links(
         &self,
         expected: usize,
-        signatures: &mut Signatures,
+        signatures: &Signatures,
     ) -> Result<(), ChainError> {
         for (index, (certificate, next)) in self.issued(0).enumerate() {
             check_link(index, certificate, next, signatures)?;
@@ -178,7 +178,7 @@ fn check_link(
     index: usize,
     certificate: &Certificate,
     next: &Certificate,
-    signatures: &mut Signatures,
+    signatures: &Signatures,
 ) -> Result<(), ChainError> {
     let subject = || certificate.title();
     if certificate.issuer() != next.subject() {

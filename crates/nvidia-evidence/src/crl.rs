@@ -8,8 +8,9 @@ use x509_cert::ext::pkix::CrlReason;
 use x509_cert::name::Name;
 
 use crate::crypto;
+use crate::hexes::Fingerprint;
 use crate::revocation::{AnswerError, Status, window};
-use crate::x509::{Certificate, Signed, check_extensions, extension, seconds};
+use crate::x509::{Certificate, Signatures, Signed, check_extensions, extension, seconds};
 
 /// NVIDIA's lists are under 2 KiB; a list of 7000 entries still fits.
 pub const CRL_BYTES_MAX: usize = 256 * 1024;
@@ -17,6 +18,7 @@ pub const CRL_BYTES_MAX: usize = 256 * 1024;
 /// A parsed list.
 #[derive(Debug)]
 pub(crate) struct RevocationList {
+    fingerprint: Fingerprint,
     signed: Vec<u8>,
     signature: Vec<u8>,
     issuer: Name,
@@ -41,6 +43,7 @@ impl RevocationList {
         check_extensions(list.crl_extensions.as_ref(), |_| false)?;
         let revoked = list.revoked_certificates.iter().flatten();
         Ok(Self {
+            fingerprint: Fingerprint(crypto::sha256(der)),
             revoked: revoked.map(entry).collect::<Result<_, _>>()?,
             signed: signed.body.to_vec(),
             signature: signed.signature.to_vec(),
@@ -57,9 +60,15 @@ impl RevocationList {
 
     /// Demands that `issuer` signed this list and that it is of `at` (Unix seconds). Returns the last
     /// second at which it counts.
-    pub(crate) fn check(&self, issuer: &Certificate, at: u64) -> Result<u64, AnswerError> {
-        let signed = issuer.may_sign_lists()
-            && crypto::verify_der(issuer.point(), &self.signed, &self.signature);
+    pub(crate) fn check(
+        &self,
+        issuer: &Certificate,
+        signatures: &Signatures,
+        at: u64,
+    ) -> Result<u64, AnswerError> {
+        let verify = || crypto::verify_der(issuer.point(), &self.signed, &self.signature);
+        let signed =
+            issuer.may_sign_lists() && signatures.remember(self.fingerprint, issuer, verify);
         if !signed {
             return Err(AnswerError::Signature { signer: issuer.title() });
         }

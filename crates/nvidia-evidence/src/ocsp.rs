@@ -9,6 +9,7 @@ use x509_cert::name::Name;
 use x509_cert::spki::AlgorithmIdentifierRef;
 
 use crate::crypto;
+use crate::hexes::Fingerprint;
 use crate::revocation::{AnswerError, Status, window};
 use crate::x509::{Certificate, Signatures, Signed, check_extensions};
 
@@ -22,6 +23,7 @@ const OCSP_NO_CHECK: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.
 /// A parsed answer.
 #[derive(Debug)]
 pub(crate) struct OcspAnswer {
+    fingerprint: Fingerprint,
     signed: Vec<u8>,
     signature: Vec<u8>,
     responder: Responder,
@@ -81,6 +83,7 @@ impl OcspAnswer {
         let certificates = signed.certificates.into_iter().flatten();
         let certificate = |any: AnyRef<'_>| Certificate::from_der(&any.to_der()?);
         Ok(Self {
+            fingerprint: Fingerprint(crypto::sha256(der)),
             signed: signed.body.to_vec(),
             signature: signed.signature.to_vec(),
             responder: responder(data.responder)?,
@@ -95,11 +98,12 @@ impl OcspAnswer {
     pub(crate) fn check(
         &self,
         issuer: &Certificate,
-        signatures: &mut Signatures,
+        signatures: &Signatures,
         at: u64,
     ) -> Result<u64, AnswerError> {
         let signer = self.signer(issuer, signatures, at)?;
-        if !crypto::verify_der(signer.point(), &self.signed, &self.signature) {
+        let verify = || crypto::verify_der(signer.point(), &self.signed, &self.signature);
+        if !signatures.remember(self.fingerprint, signer, verify) {
             return Err(AnswerError::Signature { signer: signer.title() });
         }
         let statement = &self.statement;
@@ -110,7 +114,7 @@ impl OcspAnswer {
     fn signer<'a>(
         &'a self,
         issuer: &'a Certificate,
-        signatures: &mut Signatures,
+        signatures: &Signatures,
         at: u64,
     ) -> Result<&'a Certificate, AnswerError> {
         if self.responder.is(issuer) {

@@ -179,7 +179,7 @@ impl Revocations {
         &mut self,
         chain: &Chain,
         first: usize,
-        signatures: &mut Signatures,
+        signatures: &Signatures,
         at: u64,
     ) -> Result<usize, RevocationError> {
         if let Some(error) = &self.unusable {
@@ -217,7 +217,7 @@ impl Revocations {
         &mut self,
         certificate: &Certificate,
         issuer: &Certificate,
-        signatures: &mut Signatures,
+        signatures: &Signatures,
         at: u64,
     ) -> Verdict {
         let key = (certificate.fingerprint(), issuer.fingerprint());
@@ -235,7 +235,7 @@ impl Revocations {
         &mut self,
         certificate: &Certificate,
         issuer: &Certificate,
-        signatures: &mut Signatures,
+        signatures: &Signatures,
         at: u64,
     ) -> Verdict {
         let mut verdict = Verdict::Absent;
@@ -249,7 +249,8 @@ impl Revocations {
         }
         for (index, list) in self.lists.iter().enumerate().filter(|(_, it)| it.is_of(issuer)) {
             let key = (index, issuer.fingerprint());
-            let checked = self.known_lists.entry(key).or_insert_with(|| list.check(issuer, at));
+            let checked =
+                self.known_lists.entry(key).or_insert_with(|| list.check(issuer, signatures, at));
             verdict = verdict.and(checked.clone(), list.status(serial));
         }
         verdict

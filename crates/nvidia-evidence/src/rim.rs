@@ -116,14 +116,9 @@ pub struct Rim {
     measurements: BTreeMap<u8, Measurement>,
     signature: XmlSignature,
     content_digest: Sha384,
-    proof: OnceLock<Proof>,
-}
-
-/// What does not depend on the time: computed once, for however many devices.
-#[derive(Clone, Debug)]
-struct Proof {
-    links: Result<(), ChainError>,
-    signature: Result<(), RimError>,
+    /// What does not depend on the time is computed once, for however many devices.
+    links_are_good: OnceLock<Result<(), ChainError>>,
+    signature_is_good: OnceLock<Result<(), RimError>>,
 }
 
 impl Rim {
@@ -150,7 +145,8 @@ impl Rim {
             measurements: measurements(payload)?,
             signature: XmlSignature::read(signature)?,
             content_digest,
-            proof: OnceLock::new(),
+            links_are_good: OnceLock::new(),
+            signature_is_good: OnceLock::new(),
         })
     }
 
@@ -185,15 +181,21 @@ impl Rim {
     /// # Errors
     /// The first of those that is not so.
     pub fn verify(&self, root: Fingerprint, at: u64) -> Result<(), RimError> {
-        self.check_chain(root, at)?;
+        self.check_chain(root, &Signatures::default(), at)?;
         self.check_digest()?;
         self.check_signature()
     }
 
-    pub(crate) fn check_chain(&self, root: Fingerprint, at: u64) -> Result<(), RimError> {
+    pub(crate) fn check_chain(
+        &self,
+        root: Fingerprint,
+        signatures: &Signatures,
+        at: u64,
+    ) -> Result<(), RimError> {
         let chain = &self.signature.chain;
         chain.check_root(root)?;
-        self.proof().links.clone()?;
+        let links = || chain.check_links(CHAIN_LEN, signatures);
+        self.links_are_good.get_or_init(links).clone()?;
         Ok(chain.check_dates(at)?)
     }
 
@@ -203,18 +205,11 @@ impl Rim {
     }
 
     pub(crate) fn check_signature(&self) -> Result<(), RimError> {
-        self.proof().signature.clone()
+        self.signature_is_good.get_or_init(|| self.signature.check()).clone()
     }
 
     pub(crate) fn chain(&self) -> &Chain {
         &self.signature.chain
-    }
-
-    fn proof(&self) -> &Proof {
-        self.proof.get_or_init(|| Proof {
-            links: self.signature.chain.check_links(CHAIN_LEN, &mut Signatures::default()),
-            signature: self.signature.check(),
-        })
     }
 }
 
@@ -295,10 +290,12 @@ fn number<N: std::str::FromStr + ToString>(text: &str) -> Option<N> {
     text.parse().ok().filter(|number: &N| number.to_string() == text)
 }
 
-/// Parsed manifests, for one device or for a fleet: each is verified once, however many devices are
-/// compared with it.
+/// Parsed manifests, for one device or for a fleet. Keep it: each manifest is verified once, however
+/// many devices are compared with it, and signatures over certificates and answers that an appraisal
+/// found good or bad are not verified again by the next.
 #[derive(Debug, Default)]
 pub struct RimStore {
+    pub(crate) signatures: Signatures,
     by_version: BTreeMap<String, Vec<Rim>>,
 }
 

@@ -2,6 +2,7 @@
 //! SHA-384, and no other algorithm.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier};
 use der::oid::AssociatedOid;
@@ -203,17 +204,46 @@ pub(crate) fn title(name: &Name) -> String {
     }
 }
 
-/// Which signatures over certificates were found good or bad: the authorities above eight devices
-/// are the same, and are verified once.
+/// A fleet of a hundred machines has about 3000; more than that many are forgotten together.
+const SIGNATURES_MAX: usize = 8192;
+
+/// Which signatures were found good or bad, by what was signed and by whom: the authorities above
+/// eight devices are the same, and so are those of yesterday.
 #[derive(Debug, Default)]
 pub(crate) struct Signatures {
-    known: HashMap<(Fingerprint, Fingerprint), bool>,
+    known: Mutex<HashMap<(Fingerprint, Fingerprint), bool>>,
 }
 
 impl Signatures {
-    pub(crate) fn holds(&mut self, certificate: &Certificate, issuer: &Certificate) -> bool {
-        let key = (certificate.fingerprint, issuer.fingerprint);
-        *self.known.entry(key).or_insert_with(|| certificate.is_signed_by(issuer))
+    pub(crate) fn holds(&self, certificate: &Certificate, issuer: &Certificate) -> bool {
+        let verify = || certificate.is_signed_by(issuer);
+        self.remember(certificate.fingerprint, issuer, verify)
+    }
+
+    /// What `verify` says, or said before. `what` is the SHA-256 of body and signature together, and
+    /// `verify` must depend on nothing else but those and `signer`.
+    pub(crate) fn remember(
+        &self,
+        what: Fingerprint,
+        signer: &Certificate,
+        verify: impl FnOnce() -> bool,
+    ) -> bool {
+        let key = (what, signer.fingerprint);
+        if let Some(known) = self.known().get(&key) {
+            return *known;
+        }
+        let verdict = verify();
+        let mut known = self.known();
+        if known.len() >= SIGNATURES_MAX {
+            known.clear();
+        }
+        known.insert(key, verdict);
+        verdict
+    }
+
+    /// A thread that panicked left whole entries behind.
+    fn known(&self) -> MutexGuard<'_, HashMap<(Fingerprint, Fingerprint), bool>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -40,7 +40,7 @@ impl World {
 }
 
 fn links(chain: &Chain) -> Result<(), ChainError> {
-    chain.check_links(5, &mut Signatures::default())
+    chain.check_links(5, &Signatures::default())
 }
 
 #[test]
@@ -251,5 +251,30 @@ proptest! {
         let _ = Chain::from_pem(&bytes);
         let _ = Certificate::from_der(&bytes);
         let _ = Chain::from_pem(pem(&bytes).as_bytes());
+    }
+}
+
+#[test]
+fn a_verdict_is_remembered_for_the_same_signature_and_signer_alone() {
+    let (one, other) = (world().root.certificate(), world().root.certificate());
+    let signatures = Signatures::default();
+    let (a, b) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
+    assert!(signatures.remember(a, &one, || true));
+    assert!(signatures.remember(a, &one, || panic!("it is known")));
+    assert!(!signatures.remember(a, &other, || false));
+    assert!(!signatures.remember(b, &one, || false));
+    assert!(!signatures.remember(b, &one, || panic!("it is known")));
+}
+
+#[test]
+fn a_bad_signature_stays_bad_beside_a_good_one() {
+    let (world, other) = (world(), world());
+    let signatures = Signatures::default();
+    let forged =
+        chain(&[&world.leaf, &other.boot_rom, &other.provisioner, &other.family, &other.root]);
+    for _ in 0..2 {
+        assert_eq!(world.chain().check_links(5, &signatures), Ok(()));
+        let error = forged.check_links(5, &signatures).unwrap_err();
+        assert!(matches!(error, ChainError::NotSignedByNext { index: 0, .. }), "{error}");
     }
 }

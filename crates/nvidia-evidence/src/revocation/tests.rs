@@ -50,9 +50,9 @@ impl World {
         let ocsp: Vec<_> = ocsp.iter().map(Vec::as_slice).collect();
         let crls: Vec<_> = crls.iter().map(Vec::as_slice).collect();
         let mut revocations = Revocations::new(&ocsp, &crls);
-        let mut signatures = Signatures::default();
-        let first = revocations.check(&self.chain(), 0, &mut signatures, at);
-        assert_eq!(revocations.check(&self.chain(), 0, &mut signatures, at), first);
+        let signatures = Signatures::default();
+        let first = revocations.check(&self.chain(), 0, &signatures, at);
+        assert_eq!(revocations.check(&self.chain(), 0, &signatures, at), first);
         first
     }
 
@@ -292,7 +292,7 @@ fn refuses_a_list_of_an_authority_that_may_not_sign_lists() {
     let list = Issued { params, key, der: Vec::new() }.list(&[]);
     let root_list = root.list(&[]);
     let mut revocations = Revocations::new(&[], &[&list, &root_list]);
-    let error = revocations.check(&chain, 0, &mut Signatures::default(), NOW).unwrap_err();
+    let error = revocations.check(&chain, 0, &Signatures::default(), NOW).unwrap_err();
     assert!(
         matches!(&error, RevocationError::Answer { why: AnswerError::Signature { .. }, .. }),
         "{error}"
