@@ -25,6 +25,7 @@ mod escrow;
 mod network;
 pub mod packed;
 mod registry;
+mod release_proof;
 mod releases;
 mod send;
 pub mod strict;

@@ -89,6 +89,9 @@ pub struct Pinned {
     /// Digests of models.
     #[serde(default)]
     pub models: Vec<B256>,
+    /// Hashes of blocks that its writer knows to be the chain's: exported receipts may rest on them.
+    #[serde(default)]
+    pub blocks: Vec<B256>,
 }
 
 /// When a block counts as final.
@@ -212,6 +215,9 @@ impl NetworkFile {
                 if pinned.measurements.is_empty() || pinned.models.is_empty() {
                     return Err(NetworkFault::NothingPinned);
                 }
+                if !pinned.blocks.is_empty() {
+                    return Err(NetworkFault::WithoutChain { key: "pinned.blocks" });
+                }
                 None
             }
             _ => Some(self.chain()?),
@@ -275,7 +281,7 @@ impl Publishers {
 impl From<&Network> for NetworkFile {
     fn from(network: &Network) -> NetworkFile {
         let chain = network.chain.as_ref();
-        let pins = !network.pinned.measurements.is_empty() || !network.pinned.models.is_empty();
+        let pins = network.pinned != Pinned::default();
         NetworkFile {
             name: network.name.clone(),
             trust: network.trust,
@@ -382,6 +388,18 @@ mod tests {
         assert!(network.chain.is_none());
         assert!(network.domain().is_chainless());
         assert_eq!(Network::parse(&network.to_toml()).unwrap(), network);
+    }
+
+    #[test]
+    fn blocks_are_pinned_where_there_is_a_chain() {
+        let block = B256::repeat_byte(0xb1);
+        let pinned = |text: &str| format!("{text}\n[pinned]\nblocks = [\"{block}\"]\n");
+        let network = Network::parse(&pinned(EXAMPLE)).unwrap();
+        assert_eq!(network.pinned.blocks, [block]);
+        assert_eq!(Network::parse(&network.to_toml()).unwrap(), network);
+        let chainless = PRIVATE.replace("[pinned]", &format!("[pinned]\nblocks = [\"{block}\"]"));
+        let fault = Network::parse(&chainless).unwrap_err();
+        assert_eq!(fault, NetworkFault::WithoutChain { key: "pinned.blocks" });
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use subrosa_api::openai::ChatRequest;
-use subrosa_chain::{Chain, Network};
+use subrosa_chain::{BlockHead, Chain, Network};
 use subrosa_engine::catalogue::Catalogue;
 use subrosa_protocol::{Address, Amount, B256, ChannelId, Receipt, RequestId, Signed};
 use subrosa_seal::Pacing;
@@ -148,14 +148,21 @@ impl Client {
         Ok(rows.iter().map(|(order, pod, receipt)| receipt_view(*order, *pod, receipt)).collect())
     }
 
-    /// One receipt with all that it takes to check it offline; none where none is kept.
+    /// One receipt with all that it takes to check it offline; none where none is kept. Where no proof of
+    /// its releases was kept, the chain is asked for one.
     ///
     /// # Errors
     /// [`RecordsError`] where the state directory cannot be read.
     pub async fn export(&self, order: RequestId) -> Result<Option<Bundle>, RecordsError> {
         let find = move |db: &rusqlite::Connection| kept::find(db, order);
         let kept = self.inner.store.read(find).await.map_err(|_| RecordsError::Store)?;
-        Ok(kept.and_then(|kept| Bundle::of(kept, self.inner.purse.domain(), now())))
+        let mut bundle = kept.and_then(|kept| Bundle::of(kept, self.inner.purse.domain(), now()));
+        if let (Some(bundle), Some(chain)) = (&mut bundle, &self.inner.chain)
+            && let Err(error) = bundle.prove(chain).await
+        {
+            tracing::warn!(%error, "a receipt is exported without a proof of its releases");
+        }
+        Ok(bundle)
     }
 
     /// What the wallet and the channels hold.
@@ -243,7 +250,7 @@ impl Inner {
     }
 
     async fn refresh(&self) -> Result<(), RefreshError> {
-        let releases = self.read_releases().await?;
+        let (releases, at) = self.read_releases().await?;
         let listed = self.listed().await?;
         let mut policy = self.policy.clone();
         policy.releases = releases.to_releases();
@@ -251,6 +258,7 @@ impl Inner {
         let terms = Terms {
             policy: &policy,
             releases: &releases,
+            at,
             domain: *self.purse.domain(),
             chain: self.chain.as_ref(),
         };
@@ -266,7 +274,8 @@ impl Inner {
 
     async fn visit(&self, listed: &Listed, terms: &Terms<'_>) {
         let past = self.directory.past(&listed.id);
-        let standing = match visit::visit(listed, terms, past).await {
+        let before = self.directory.accepted_pod(&listed.id);
+        let standing = match visit::visit(listed, terms, before.as_deref(), past).await {
             Ok(pod) => {
                 let pod = Arc::new(pod);
                 pod.prepare();
@@ -283,11 +292,11 @@ impl Inner {
 
     /// Digests that the chain lists at its finalised block; where the network file pins some, only those of
     /// them, so that a revocation on chain reaches a client that pins too. Without a chain: the pins.
-    async fn read_releases(&self) -> Result<ReleasesSeen, RefreshError> {
+    async fn read_releases(&self) -> Result<(ReleasesSeen, Option<BlockHead>), RefreshError> {
         let pinned = &self.network.pinned;
-        let Some(chain) = &self.chain else { return Ok(ReleasesSeen::pinned(pinned)) };
+        let Some(chain) = &self.chain else { return Ok((ReleasesSeen::pinned(pinned), None)) };
         let set = chain.releases(now()).await.map_err(|error| RefreshError(error.to_string()))?;
-        Ok(ReleasesSeen::on_chain(&set).restricted_to(pinned))
+        Ok((ReleasesSeen::on_chain(&set).restricted_to(pinned), Some(set.at)))
     }
 
     async fn listed(&self) -> Result<Vec<Listed>, RefreshError> {

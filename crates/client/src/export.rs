@@ -4,14 +4,20 @@
 //! network: it re-appraises the evidence, follows every signature, and names each check.
 
 use serde::{Deserialize, Serialize};
-use subrosa_chain::{Network, Pinned, ReleaseSet};
+use subrosa_chain::{BlockHead, Chain, ChainError, Network, Pinned, ReleaseSet};
 use subrosa_protocol::{
     Address, B256, ChannelConfig, Domain, Message, Offer, Order, Receipt, SignatureError, Signed,
     Timestamp, encoding,
 };
-use subrosa_verifier::{Claims, Cpu, Evidence, Outcome, Policy, Releases, Report, Verdict, recheck};
+use subrosa_verifier::{
+    Claims, Cpu, Evidence, Outcome, Policy, ReleaseKind, ReleaseProof, Releases, Report, Verdict,
+    recheck,
+};
 
 use crate::kept::Kept;
+use crate::visit::now;
+
+mod releases;
 
 /// What the file calls itself.
 const KIND: &str = "subrosa-receipt/v1";
@@ -19,7 +25,7 @@ const KIND: &str = "subrosa-receipt/v1";
 /// A bundle holds one evidence document and little else.
 pub const BUNDLE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Where the released digests were seen.
+/// The released digests that a pod's evidence needs, and where they were seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReleasesSeen {
@@ -29,6 +35,9 @@ pub struct ReleasesSeen {
     pub measurements: Vec<B256>,
     /// Digests of models.
     pub models: Vec<B256>,
+    /// That each of these digests stood on chain at that block; none where no node gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<ReleaseProof>,
 }
 
 /// A block.
@@ -43,17 +52,46 @@ pub struct BlockSeen {
 
 impl ReleasesSeen {
     pub(crate) fn pinned(pinned: &Pinned) -> ReleasesSeen {
-        let Pinned { measurements, models } = pinned.clone();
-        ReleasesSeen { block: None, measurements, models }
+        let Pinned { measurements, models, .. } = pinned.clone();
+        ReleasesSeen { block: None, measurements, models, proof: None }
     }
 
     pub(crate) fn on_chain(set: &ReleaseSet) -> ReleasesSeen {
-        let block = Some(BlockSeen { number: set.at.number, hash: set.at.hash });
         ReleasesSeen {
-            block,
+            block: Some(BlockSeen::of(&set.at)),
             measurements: set.measurements.iter().copied().collect(),
             models: set.models.iter().copied().collect(),
+            proof: None,
         }
+    }
+
+    /// Only what a pod's evidence needs of what the chain lists.
+    pub(crate) fn needed_by(&self, claims: &Claims) -> ReleasesSeen {
+        let mut models: Vec<B256> =
+            claims.workload().models.iter().map(|model| model.manifest.digest()).collect();
+        models.sort();
+        models.dedup();
+        models.retain(|model| self.models.contains(model));
+        let measurement = claims.measurement();
+        let released = self.measurements.contains(&measurement);
+        let measurements = released.then_some(measurement).into_iter().collect();
+        ReleasesSeen { block: self.block, measurements, models, proof: None }
+    }
+
+    /// The proof of these digests, taken now from this block.
+    pub(crate) async fn prove(&mut self, chain: &Chain, at: &BlockHead) -> Result<(), ChainError> {
+        self.proof = Some(chain.prove_releases(&self.digests(), at).await?);
+        self.block = Some(BlockSeen::of(at));
+        Ok(())
+    }
+
+    fn digests(&self) -> Vec<(ReleaseKind, B256)> {
+        let of = |kind: ReleaseKind, digests: &[B256]| {
+            digests.iter().map(move |digest| (kind, *digest)).collect::<Vec<_>>()
+        };
+        let mut all = of(ReleaseKind::Measurement, &self.measurements);
+        all.extend(of(ReleaseKind::Model, &self.models));
+        all
     }
 
     /// Only what a network file pins, where it pins any of a kind.
@@ -71,12 +109,21 @@ impl ReleasesSeen {
     }
 
     fn told(&self) -> String {
-        match self.block {
-            Some(BlockSeen { number, hash }) => {
+        match (self.block, &self.proof) {
+            (Some(BlockSeen { number, hash }), Some(_)) => {
+                format!("as block {number} ({hash}) proves them")
+            }
+            (Some(BlockSeen { number, hash }), None) => {
                 format!("as the exporter saw them on chain at block {number} ({hash})")
             }
-            None => "as the exporter's network file pinned them".into(),
+            (None, _) => "as the exporter's network file pinned them".into(),
         }
+    }
+}
+
+impl BlockSeen {
+    fn of(head: &BlockHead) -> BlockSeen {
+        BlockSeen { number: head.number, hash: head.hash }
     }
 }
 
@@ -117,6 +164,29 @@ impl Bundle {
             releases: kept.releases,
             exported_at: now,
         })
+    }
+
+    /// Whether its releases were read from a chain and no proof of them was kept: the node gave none then.
+    pub fn lacks_proof(&self) -> bool {
+        self.releases.block.is_some() && self.releases.proof.is_none()
+    }
+
+    /// How many bytes the proof of its releases has, where there is one.
+    pub fn proof_bytes(&self) -> Option<usize> {
+        self.releases.proof.as_ref().map(ReleaseProof::size)
+    }
+
+    /// Has the chain prove the releases where no proof was kept, at the newest final block: what was
+    /// released before and is not revoked there was released all the time between.
+    ///
+    /// # Errors
+    /// [`ChainError`] where the node gives no proof; the bundle stays as it was.
+    pub async fn prove(&mut self, chain: &Chain) -> Result<(), ChainError> {
+        if !self.lacks_proof() {
+            return Ok(());
+        }
+        let at = chain.finalised(now()).await?;
+        self.releases.prove(chain, &at).await
     }
 }
 
@@ -178,6 +248,10 @@ pub struct Against<'a> {
     pub network: Option<&'a Network>,
     /// The time to check for; else that of the receipt, which is the pod's word only.
     pub at: Option<Timestamp>,
+    /// The hash of a block that the caller knows to be the chain's.
+    pub block: Option<B256>,
+    /// Whether the caller made the bundle from records of their own, and so saw the releases.
+    pub own: bool,
 }
 
 /// Whether bytes say that they are an exported receipt; nothing else about them is looked at.
@@ -220,15 +294,17 @@ pub fn check(bytes: &[u8], against: Against<'_>) -> Result<BundleReport, Unreada
         Err(refusal) => refusal.report(),
     };
     take_report(report, &mut checks);
-    let (policy, simulated) = (report.policy, report.simulated);
+    let simulated = report.simulated;
     let claims = appraised.as_deref().ok();
     parts.check(claims, against.network, &mut checks);
+    releases::check(&parts, &policy, against, &mut checks);
     let good = |check: &BundleCheck| matches!(check.outcome, Outcome::Passed | Outcome::Waived);
     let verdict = if checks.iter().all(good) { Verdict::Accepted } else { Verdict::Refused };
     let told = match (claims, verdict) {
         (Some(claims), Verdict::Accepted) => parts.tell(claims, against.at.is_some()),
         _ => Vec::new(),
     };
+    let policy = report.policy;
     Ok(BundleReport { verdict, policy, simulated, at, releases_from, checks, told })
 }
 

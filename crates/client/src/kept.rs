@@ -54,8 +54,13 @@ pub(crate) fn question(db: &Connection, question: &Question) -> rusqlite::Result
         serde_json::to_string(&question.releases).expect("digests and numbers are plain JSON");
     // Shared evidence outlives an offer, and a receipt is checked with the offer that it was given under.
     let key = sha256(&[question.evidence_digest.as_slice(), question.offer.as_bytes()].concat());
-    db.prepare_cached("INSERT OR IGNORE INTO client_evidence VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![key.as_slice(), question.evidence, question.offer, releases])?;
+    // A proof that a later visit brought takes the place of none.
+    db.prepare_cached(
+        "INSERT INTO client_evidence VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (digest) DO UPDATE SET releases = excluded.releases
+         WHERE json_extract(releases, '$.proof') IS NULL",
+    )?
+    .execute(params![key.as_slice(), question.evidence, question.offer, releases])?;
     db.prepare_cached(
         "INSERT INTO client_questions (request, pod, evidence, signed_order, channel)
          VALUES (?1, ?2, ?3, ?4, ?5)
@@ -160,7 +165,12 @@ mod tests {
             evidence_digest: B256::repeat_byte(9),
             evidence: vec![1, 2, 3],
             offer: offer.into(),
-            releases: ReleasesSeen { block: None, measurements: vec![], models: vec![] },
+            releases: ReleasesSeen {
+                block: None,
+                measurements: vec![],
+                models: vec![],
+                proof: None,
+            },
             order: Signed::sign(order, &Domain::default(), &key),
             channel: None,
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
 use serde::Deserialize;
-use subrosa_chain::Chain;
+use subrosa_chain::{BlockHead, Chain};
 use subrosa_protocol::{Address, B256, Domain, Signed, Timestamp};
 use subrosa_verifier::{
     Attested, AttestedKeys, Block, ChainView, DOCUMENT_BYTES_MAX, Evidence, Freshness, NonceKind,
@@ -62,6 +62,8 @@ pub(crate) fn endpoint(text: &str) -> Option<String> {
 pub(crate) struct Terms<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) releases: &'a ReleasesSeen,
+    /// The block at which the chain listed them.
+    pub(crate) at: Option<BlockHead>,
     pub(crate) domain: Domain,
     pub(crate) chain: Option<&'a Chain>,
 }
@@ -72,11 +74,18 @@ pub(crate) fn now() -> Timestamp {
     Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
-/// Fetches and checks everything about a pod.
-pub(crate) async fn visit(listed: &Listed, terms: &Terms<'_>, past: Past) -> Result<Pod, Refused> {
+/// Fetches and checks everything about a pod; `before` is what the last visit made of it.
+pub(crate) async fn visit(
+    listed: &Listed,
+    terms: &Terms<'_>,
+    before: Option<&Pod>,
+    past: Past,
+) -> Result<Pod, Refused> {
     let http = http_client(Trust::Unpinned).map_err(|error| Refused::new("tls", error))?;
     let (attested, document) = attest(listed, terms, &http).await?;
-    let offer = fetch_offer(listed, &http).await?;
+    let (offer, releases) =
+        tokio::join!(fetch_offer(listed, &http), releases(terms, &attested, before));
+    let offer = offer?;
     if let Some((signer, digest)) = listed.registered {
         if attested.signer() != signer {
             return Err(Refused::new(
@@ -94,7 +103,6 @@ pub(crate) async fn visit(listed: &Listed, terms: &Terms<'_>, past: Past) -> Res
         .map_err(|error| Refused::new("offer", error))?;
     let keys = fetch_keys(listed, &attested, &terms.domain, &http).await?;
     let pinned = pinned(&keys)?;
-    let releases = terms.releases.clone();
     Ok(Pod::new(
         listed.id,
         listed.endpoint.clone(),
@@ -106,6 +114,23 @@ pub(crate) async fn visit(listed: &Listed, terms: &Terms<'_>, past: Past) -> Res
         (keys, pinned),
         past,
     ))
+}
+
+/// The releases that the pod's evidence needs, with the chain's proof of them where the node gives one:
+/// nodes prove their newest blocks only, so it is taken now and kept with every question.
+async fn releases(terms: &Terms<'_>, attested: &Attested, before: Option<&Pod>) -> ReleasesSeen {
+    let (Some(chain), Some(at)) = (terms.chain, &terms.at) else { return terms.releases.clone() };
+    let same = before.filter(|pod| pod.attested.evidence_digest() == attested.evidence_digest());
+    if let Some(pod) = same
+        && pod.releases.proof.is_some()
+    {
+        return pod.releases.clone();
+    }
+    let mut releases = terms.releases.needed_by(attested);
+    if let Err(error) = releases.prove(chain, at).await {
+        tracing::info!(%error, "the node proves no releases; receipts can be exported without");
+    }
+    releases
 }
 
 /// Fetches fresh keys of a pod that was attested before.

@@ -7,7 +7,17 @@ use subrosa_client::export::{Against, BundleReport, Unreadable, check};
 use subrosa_protocol::manifest::{Layer, ModelManifest};
 use subrosa_protocol::workload::{Backend, BackendKind, WorkloadModel};
 use subrosa_protocol::*;
-use subrosa_verifier::{Nonce, Outcome as CheckOutcome, Verdict};
+use subrosa_verifier::{Nonce, Outcome as CheckOutcome, ReleaseKind, Verdict};
+
+#[path = "../../verifier/tests/verifier/ledger.rs"]
+mod ledger;
+#[path = "export/releases.rs"]
+mod releases;
+
+use ledger::{Ledger, stored};
+
+/// The network's releases contract.
+const RELEASES: Address = Address::with_last_byte(0xe7);
 
 const NOW: Timestamp = Timestamp(1_790_000_000);
 const LABEL: &str = "subrosa/export-test";
@@ -127,7 +137,22 @@ impl World {
     }
 
     fn bundle(&self) -> Value {
-        let model = self.receipt.model;
+        self.bundle_listing(self.receipt.model)
+    }
+
+    /// A bundle that rests on a block of a chain which released the image and one model.
+    fn bundle_listing(&self, model: B256) -> Value {
+        let mut ledger = Ledger::new(NOW.0 - 60);
+        ledger.contract = RELEASES;
+        ledger.store(ReleaseKind::Measurement, Simulator::measurement(LABEL), stored(2, 1, false));
+        ledger.store(ReleaseKind::Model, model, stored(2, 1, false));
+        self.bundle_resting_on(&ledger, model)
+    }
+
+    fn bundle_resting_on(&self, ledger: &Ledger, model: B256) -> Value {
+        let image = Simulator::measurement(LABEL);
+        let proof = ledger.prove(&[(ReleaseKind::Measurement, image), (ReleaseKind::Model, model)]);
+        let block = proof.verify().unwrap().block();
         json!({
             "kind": "subrosa-receipt/v1",
             "domain": self.domain,
@@ -137,9 +162,10 @@ impl World {
             "channel": encoding::to_base64(&self.channel.encode()),
             "evidence": encoding::to_base64(&self.evidence()),
             "releases": {
-                "block": { "number": 3, "hash": B256::repeat_byte(3) },
-                "measurements": [Simulator::measurement(LABEL)],
+                "block": { "number": block.number, "hash": block.hash },
+                "measurements": [image],
                 "models": [model],
+                "proof": proof,
             },
             "exported_at": NOW.0,
         })
@@ -239,8 +265,7 @@ fn a_receipt_for_weights_that_were_not_measured_is_refused() {
     let mut world = World::new();
     let measured = world.receipt.model;
     world.receipt.model = B256::repeat_byte(1);
-    let mut bundle = world.bundle();
-    bundle["releases"]["models"] = json!([measured]);
+    let bundle = world.bundle_listing(measured);
     assert_eq!(failed(&examine(&bundle)), ["model_measured", "charge"]);
 }
 

@@ -335,6 +335,10 @@ pub(crate) struct VerifyArgs {
     /// The nonce that you sent, 64 hex digits; without it nobody can tell how old the file is.
     #[arg(long, value_name = "HEX")]
     pub(crate) nonce: Option<B256>,
+    /// The hash of a block that you know to be the chain's, from an explorer or a node of your own: a
+    /// receipt's releases must be proven from it.
+    #[arg(long, value_name = "HASH", value_parser = word)]
+    pub(crate) block: Option<B256>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -133,8 +133,10 @@ fn checked_offline(world: &World, order: &str) {
     let (file, network) = (file.to_str().unwrap(), network.to_str().unwrap());
     let verify = |file: &str| world.run(&["verify", file, "--network", network, "--json"]);
     assert_eq!(verify(file).status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&exported.stderr).contains("with a proof of its releases"));
 
     let mut bundle: Value = serde_json::from_slice(&exported.stdout).unwrap();
+    proven_by_its_block(world, file, network, &bundle);
     bundle["exported_at"] = Value::from(1);
     bundle["releases"]["models"] = serde_json::json!([]);
     let forged = world.folder.path().join("forged.json");
@@ -145,6 +147,34 @@ fn checked_offline(world: &World, order: &str) {
     let failed =
         report["checks"].as_array().unwrap().iter().find(|check| check["outcome"] == "failed");
     assert_eq!(failed.unwrap()["name"], "measured_model_weights");
+}
+
+/// The releases follow from a block that the caller names, and from no other; without a proof the receipt
+/// counts for nothing on a named network.
+fn proven_by_its_block(world: &World, file: &str, network: &str, bundle: &Value) {
+    let verify = |file: &str, block: &str| {
+        let output = world.run(&["verify", file, "--network", network, "--block", block, "--json"]);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let checks = report["checks"].as_array().unwrap().clone();
+        let outcome = move |name: &str| {
+            let check = checks.iter().find(|check| check["name"] == name).unwrap();
+            check["outcome"].as_str().unwrap().to_owned()
+        };
+        (output.status.code(), outcome("releases_proof"), outcome("releases_block"))
+    };
+    let hash = bundle["releases"]["block"]["hash"].as_str().unwrap();
+    assert_eq!(verify(file, hash), (Some(0), "passed".into(), "passed".into()));
+    let other = format!("0x{}", "7".repeat(64));
+    assert_eq!(verify(file, &other), (Some(1), "passed".into(), "failed".into()));
+
+    let mut bare = bundle.clone();
+    bare["releases"].as_object_mut().unwrap().remove("proof").unwrap();
+    let bare_file = world.folder.path().join("bare.json");
+    std::fs::write(&bare_file, bare.to_string()).unwrap();
+    let bare_file = bare_file.to_str().unwrap();
+    assert_eq!(verify(bare_file, hash), (Some(1), "absent".into(), "failed".into()));
+    let told = world.run(&["verify", bare_file, "--network", network]);
+    assert!(String::from_utf8_lossy(&told.stderr).contains("export with a proof"), "{told:?}");
 }
 
 /// Deposit, withdrawal, and what is refused of both.

@@ -28,6 +28,9 @@ pub(crate) fn run(common: &Common, command: &NetworkCommand, output: &Output) ->
     for model in &network.pinned.models {
         output.line(format!("model pinned  {model}"));
     }
+    for block in &network.pinned.blocks {
+        output.line(format!("block known   {block}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use comfy_table::{Table, presets};
-use subrosa_client::export::{self, Against};
+use subrosa_chain::Network;
+use subrosa_client::export::{self, Against, Bundle};
 use subrosa_client::{ReceiptView, Records};
 use subrosa_protocol::RequestId;
 
-use super::verify;
+use super::{client, verify};
 use crate::args::{Common, ReceiptsCommand};
 use crate::checked::Checked;
 use crate::output::{self, Output};
@@ -33,24 +34,49 @@ pub(crate) async fn run(
             }
         }
         ReceiptsCommand::Show { order } => {
-            let bundle = export(&records, *order).await?;
-            let against = Against { network: Some(&network), ..Against::default() };
+            let bundle = text(&find(&records, *order).await?)?;
+            let against = Against { network: Some(&network), own: true, ..Against::default() };
             let checked = Checked::from(export::check(bundle.as_bytes(), against)?);
             output.value(&checked);
             verify::tell(&checked, output);
         }
-        ReceiptsCommand::Export { order } => output::text(&export(&records, *order).await?),
+        ReceiptsCommand::Export { order } => {
+            let mut bundle = find(&records, *order).await?;
+            prove(&mut bundle, &network, output).await;
+            output::text(&text(&bundle)?);
+        }
     }
     records.close().await;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn export(records: &Records, order: RequestId) -> Result<String> {
+async fn find(records: &Records, order: RequestId) -> Result<Bundle> {
     let bundle = records.export(order).await?;
-    let bundle = bundle.with_context(|| {
+    bundle.with_context(|| {
         format!("no receipt of order {order} is kept here; `subrosa receipts list` lists them")
-    })?;
-    Ok(format!("{}\n", serde_json::to_string_pretty(&bundle)?))
+    })
+}
+
+/// Says how large the proof of the releases is; where none was kept, asks the chain for one first.
+async fn prove(bundle: &mut Bundle, network: &Network, output: &Output) {
+    if bundle.lacks_proof() {
+        let proven = async {
+            let chain = client::connect(network).await?.context("this network has no chain")?;
+            anyhow::Ok(bundle.prove(&chain).await?)
+        };
+        if let Err(error) = proven.await {
+            output.note(format!(
+                "without a proof of its releases, which whoever names the network will miss: {error:#}"
+            ));
+        }
+    }
+    if let Some(bytes) = bundle.proof_bytes() {
+        output.note(format!("with a proof of its releases, {bytes} bytes"));
+    }
+}
+
+fn text(bundle: &Bundle) -> Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(bundle)?))
 }
 
 fn table(receipts: &[ReceiptView]) -> Table {

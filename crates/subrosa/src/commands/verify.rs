@@ -47,6 +47,13 @@ pub(crate) fn run(common: &Common, args: &VerifyArgs, output: &Output) -> Result
 
 /// What to do about a refusal, where something can be done.
 fn next_step(common: &Common, args: &VerifyArgs, checked: &Checked) -> Option<&'static str> {
+    let unproven =
+        |check: &&BundleCheck| check.name == "releases_proof" && check.outcome == Outcome::Absent;
+    if checked.checks.iter().any(|check| unproven(&check)) {
+        return Some(
+            "ask for an export with a proof of its releases, by a client with a node that gives it",
+        );
+    }
     let failed = checked.checks.iter().find(|check| check.outcome == Outcome::Failed)?;
     match failed.name.as_str() {
         "intel_pcs_collateral" | "amd_kds_collateral" if args.collateral.is_empty() => {
@@ -88,6 +95,9 @@ pub(crate) fn check(common: &Common, args: &VerifyArgs) -> Result<Checked, Strin
     if export::is_bundle(&bytes) {
         return check_bundle(&bytes, policy, network.as_ref(), args);
     }
+    if args.block.is_some() {
+        return Err("only an exported receipt rests on a block: leave --block out".into());
+    }
     let document = Document::parse(&bytes).map_err(|error| error.to_string())?;
     let mut policy = policy.unwrap_or_else(|| preset(network.as_ref()));
     trust_roots(&mut policy, &args.root, document.kind().cpu())?;
@@ -113,7 +123,8 @@ fn check_bundle(
         trust_roots(&mut rooted, &args.root, cpu)?;
         policy = Some(rooted);
     }
-    let against = Against { policy: policy.as_ref(), network, at: args.at };
+    let (policy, at, block) = (policy.as_ref(), args.at, args.block);
+    let against = Against { policy, network, at, block, own: false };
     export::check(bytes, against).map(Checked::from).map_err(|error| error.to_string())
 }
 

@@ -67,6 +67,20 @@ fn a_digest_that_was_never_published_is_proven_absent() {
 }
 
 #[test]
+fn an_empty_storage_lists_nothing_and_has_no_nodes() {
+    let ledger = Ledger { storage_root: Some(alloy_trie::EMPTY_ROOT_HASH), ..ledger() };
+    let mut proof = ledger.prove(&[(ReleaseKind::Model, NOTHING)]);
+    proof.entries[0].nodes.clear();
+    let proven = proof.verify().unwrap();
+    assert_eq!(proven.standing(ReleaseKind::Model, &NOTHING), Some(Standing::Unpublished));
+    proof.entries[0].value = B256::from(stored(2, NOW - 5, false));
+    assert_eq!(proof.verify(), Err(ProofRefusal::Storage { digest: NOTHING }));
+    proof.entries[0].value = B256::ZERO;
+    proof.entries[0].nodes = vec![vec![0x80].into()];
+    assert_eq!(proof.verify(), Err(ProofRefusal::Nodes));
+}
+
+#[test]
 fn approved_pending_and_revoked_digests_do_not_count() {
     assert_eq!(standing_of(stored(1, 0, false)), Ok(Standing::Unpublished));
     let active_at = Timestamp(NOW + 1);
