@@ -277,11 +277,12 @@ impl Drive {
             FundsError::Store => Err(AskError::Store),
             error => Ok(Ended::NoFunds(error.to_string())),
         };
-        let account = match self.inner.purse.account(&pod.offer).await {
+        let needed = max_charge(pod, &question);
+        let account = match self.inner.purse.account(&pod.offer, needed).await {
             Ok(account) => account,
             Err(error) => return no_funds(error),
         };
-        let held = match self.inner.purse.fill(&account, max_charge(pod, &question)).await {
+        let held = match self.inner.purse.fill(&account, needed).await {
             Ok(held) => held,
             Err(error) => return no_funds(error),
         };
@@ -494,7 +495,11 @@ impl Drive {
                 Ok(None)
             }
             Ending::FailOver { reason } if reason == BUSY => Ok(Some(Ended::Busy)),
-            Ending::FailOver { reason } => Ok(Some(Ended::NextPod(reason))),
+            Ending::FailOver { reason } => {
+                // It may be the channel: somebody with the payer's key may have begun to withdraw.
+                account.doubt();
+                Ok(Some(Ended::NextPod(reason)))
+            }
             Ending::Refused { status, headers, body } => {
                 self.outbox.head(Ok(Head { status, headers, order, pod: pod.id }));
                 self.outbox.piece(Ok(body.into())).await;

@@ -21,7 +21,8 @@ impl Client {
         let pods = inner.directory.accepted();
         let accepted = pods.iter().find(|accepted| accepted.id == pod);
         let offer = &accepted.ok_or(MoneyError::PodNotAccepted { pod })?.offer;
-        let account = inner.purse.account(offer).await.map_err(MoneyError::from)?;
+        // More than any channel holds, so that the chain is asked whether this one takes deposits.
+        let account = inner.purse.account(offer, Amount(u128::MAX)).await?;
         let config = account.config().ok_or(MoneyError::Chainless)?;
         let _held = account.hold().await;
         inner.purse.on_disk().await?;
@@ -49,7 +50,10 @@ impl Client {
             ledger.balance().saturating_sub(ledger.charged())
         };
         let wallet = self.inner().purse.wallet();
-        Ok(chain.initiate_withdraw(wallet, &config, amount.unwrap_or(unspent)).await?)
+        let begun = chain.initiate_withdraw(wallet, &config, amount.unwrap_or(unspent)).await;
+        // Whatever is known of the transaction: from now on the next question looks first.
+        account.doubt();
+        Ok(begun?)
     }
 
     /// Finishes a withdrawal whose delay is over.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::Transaction;
-use subrosa_chain::{Chain, ChainError, Wallet};
+use subrosa_chain::{Chain, ChainError, ChannelState, Wallet};
 use subrosa_channel::payer::{Ledger, Record};
 use subrosa_protocol::{Address, Amount, B256, ChannelConfig, Domain};
 use subrosa_store::{Pending, Store, payer as tables};
@@ -29,6 +29,19 @@ pub(crate) struct Account {
     /// has reserved what was found, so that no other question takes it first.
     filling: tokio::sync::Mutex<()>,
     signer: Address,
+    /// What the chain said of the channel when it was last looked at; none before.
+    standing: Mutex<Option<Standing>>,
+}
+
+/// Whether a channel can pay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Emptied, which is for good: no deposit enters it again.
+    Closed,
+    /// It takes deposits, and its pod takes vouchers on it.
+    Open,
+    /// The payer takes tokens back, so its pod takes no voucher on it.
+    Withdrawing,
 }
 
 /// An account whose money nobody else moves or reserves meanwhile.
@@ -44,6 +57,8 @@ pub(crate) struct Purse {
     store: Store,
     deposit: Amount,
     accounts: Mutex<HashMap<Address, Vec<Arc<Account>>>>,
+    /// Held while it is found out whether an account can pay, so that two questions do not open two.
+    opening: tokio::sync::Mutex<()>,
 }
 
 /// Why there is no money for a question.
@@ -83,7 +98,8 @@ impl Purse {
             let ledger = Ledger::restore(domain, records).ok_or(OpenError::Ledger)?;
             accounts.entry(ledger.signer()).or_default().push(Arc::new(Account::new(ledger)));
         }
-        Ok(Purse { domain, wallet, chain, store, deposit, accounts: Mutex::new(accounts) })
+        let (accounts, opening) = (Mutex::new(accounts), tokio::sync::Mutex::new(()));
+        Ok(Purse { domain, wallet, chain, store, deposit, accounts, opening })
     }
 
     pub(crate) fn wallet(&self) -> &Wallet {
@@ -98,22 +114,59 @@ impl Purse {
         lock(&self.accounts).values().flatten().cloned().collect()
     }
 
-    /// The account with this signer that an offer's terms fit; opened where there is none.
-    pub(crate) async fn account(&self, offer: &AttestedOffer) -> Result<Arc<Account>, FundsError> {
-        let (account, pending) = {
-            let mut accounts = lock(&self.accounts);
-            let known = accounts.entry(offer.signer).or_default();
-            if let Some(account) = known.iter().find(|account| account.fits(offer)) {
-                return Ok(Arc::clone(account));
+    /// The account with this signer that an offer's terms fit and that can pay; opened where there is none.
+    /// The chain is asked unless it said before that the channel is open, and `needed` lies in it.
+    pub(crate) async fn account(
+        &self,
+        offer: &AttestedOffer,
+        needed: Amount,
+    ) -> Result<Arc<Account>, FundsError> {
+        let ready = |account: &Arc<Account>| self.is_ready(account, needed);
+        if let Some(account) = self.fitting(offer).into_iter().find(ready) {
+            return Ok(account);
+        }
+        let _opening = self.opening.lock().await;
+        for account in self.fitting(offer) {
+            if self.is_ready(&account, needed) || self.looks_open(&account).await? {
+                return Ok(account);
             }
-            let (ledger, record) = self.open_ledger(offer);
-            let signer = ledger.signer();
-            let account = Arc::new(Account::new(ledger));
-            known.push(Arc::clone(&account));
-            (account, self.store.write(move |db| tables::append(db, signer, &[record])))
+        }
+        let (ledger, record) = self.open_ledger(offer);
+        let signer = ledger.signer();
+        let account = Arc::new(Account::new(ledger));
+        // Nothing lies under a salt that was never used.
+        *lock(&account.standing) = Some(Standing::Open);
+        let pending = {
+            let mut accounts = lock(&self.accounts);
+            accounts.entry(signer).or_default().push(Arc::clone(&account));
+            self.store.write(move |db| tables::append(db, signer, &[record]))
         };
         pending.await.map_err(|_| FundsError::Store)?;
         Ok(account)
+    }
+
+    /// The accounts with this signer that an offer's terms fit.
+    fn fitting(&self, offer: &AttestedOffer) -> Vec<Arc<Account>> {
+        let accounts = lock(&self.accounts);
+        let known = accounts.get(&offer.signer).into_iter().flatten();
+        known.filter(|account| account.fits(offer)).cloned().collect()
+    }
+
+    /// Whether the account can pay, as far as is known without asking.
+    fn is_ready(&self, account: &Account, needed: Amount) -> bool {
+        let free = self.chain.is_none() || account.config().is_none();
+        free || (account.standing() == Some(Standing::Open) && account.available() >= needed)
+    }
+
+    /// Asks the chain whether the channel takes deposits and vouchers.
+    async fn looks_open(&self, account: &Account) -> Result<bool, FundsError> {
+        let (Some(chain), Some(config)) = (&self.chain, account.config()) else { return Ok(true) };
+        // What is closed stays so.
+        if account.standing() == Some(Standing::Closed) {
+            return Ok(false);
+        }
+        self.read_balance(account, chain, &config).await?;
+        Ok(account.standing() == Some(Standing::Open))
     }
 
     fn open_ledger(&self, offer: &AttestedOffer) -> (Ledger, Record) {
@@ -186,6 +239,7 @@ impl Purse {
         config: &ChannelConfig,
     ) -> Result<Amount, FundsError> {
         let state = chain.channel(config.id(&self.domain)).await?;
+        *lock(&account.standing) = Some(Standing::of(state.as_ref()));
         let balance = state.map_or(Amount::ZERO, |state| state.balance);
         if balance != account.balance() {
             let ((), pending) =
@@ -224,7 +278,18 @@ pub(crate) fn nothing_more() -> More {
 impl Account {
     fn new(ledger: Ledger) -> Account {
         let signer = ledger.signer();
-        Account { ledger: Mutex::new(ledger), filling: tokio::sync::Mutex::new(()), signer }
+        let (ledger, standing) = (Mutex::new(ledger), Mutex::new(None));
+        Account { ledger, filling: tokio::sync::Mutex::new(()), signer, standing }
+    }
+
+    /// The channel may not be what it was: the chain is asked before it pays again.
+    pub(crate) fn doubt(&self) {
+        let mut standing = lock(&self.standing);
+        *standing = standing.filter(|standing| *standing == Standing::Closed);
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        *lock(&self.standing)
     }
 
     /// Waits until nobody else moves this account's money.
@@ -255,6 +320,16 @@ impl Account {
                 && config.token == offer.token
                 && config.withdraw_delay == offer.withdraw_delay
         })
+    }
+}
+
+impl Standing {
+    fn of(state: Option<&ChannelState>) -> Standing {
+        match state {
+            Some(state) if state.closed => Standing::Closed,
+            Some(state) if state.withdraw_requested_at.is_some() => Standing::Withdrawing,
+            _ => Standing::Open,
+        }
     }
 }
 
