@@ -22,7 +22,7 @@ def tests():
     names = set()
     for path in (ROOT / "crates").rglob("*.rs"):
         text = path.read_text(encoding="utf-8")
-        if "test]" in text or "proptest!" in text:
+        if "test]" in text or "::test(" in text or "proptest!" in text:
             names.update(FUNCTION.findall(text))
     return names
 
