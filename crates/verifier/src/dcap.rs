@@ -577,6 +577,36 @@ mod tests {
     }
 
     #[test]
+    fn messages_are_of_the_check_that_they_are_about() {
+        use CheckName::*;
+        for (message, name) in [
+            ("CrlExpired { time: UnixTime(2) }", IntelPcsCollateral),
+            ("CertRevoked", TeeCertChain),
+            ("TCBInfo expired", IntelPcsCollateral),
+            ("QE Identity expired", IntelPcsCollateral),
+            ("QE MRSIGNER mismatch: expected A, got B", TeeQuoteSignature),
+            ("QE report validation failed: Debug mode is enabled", TeeQuoteSignature),
+            ("QE report hash mismatch", TeeQuoteSignature),
+            ("ISV enclave report signature is invalid", TeeQuoteSignature),
+            ("Fmspc mismatch", IntelPcsCollateral),
+            ("Failed to evaluate the current TDX TCB (TEE_TCB_SVN2): x", TeeTcbCurrent),
+            ("TDX module identity check: TDX module MRSIGNER mismatch", TeeHardwareConfig),
+            ("TCB status is invalid: Revoked", TeeTcbNotRevoked),
+            ("Debug mode is enabled", TeeDebugDisabled),
+            ("Invalid MR service TD", TeeHardwareConfig),
+        ] {
+            assert_eq!(Step::of(message).check(), name, "{message}");
+            let passed = Step::of(message).passed_before();
+            assert!(!passed.contains(&name), "{message}");
+            assert_eq!(
+                passed.contains(&TeeQuoteSignature),
+                name > TeeQuoteSignature || message == "Fmspc mismatch",
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
     fn signatures_count_only_from_the_steps_after_them() {
         for (beginning, step) in STEPS {
             assert_eq!(Step::of(beginning), step, "{beginning}");

@@ -279,6 +279,29 @@ fn an_enclave_is_not_accepted_as_a_trust_domain_nor_the_other_way() {
 }
 
 #[test]
+fn a_signers_chain_that_ends_in_another_certificate_is_refused() {
+    let world = World::new();
+    let evidence = world.evidence();
+    let honest = tdx(&evidence);
+    let end = "-----END CERTIFICATE-----\n";
+    let first = |chain: &str| chain.split_inclusive(end).next().unwrap().to_owned();
+    // No signature covers the last certificate, and a reader that builds its own path skips it.
+    let authority = first(&honest.collateral.pck_crl_issuer_chain);
+    for of_tcb_info in [true, false] {
+        let mut tdx = honest.clone();
+        let chain = match of_tcb_info {
+            true => &mut tdx.collateral.tcb_info_issuer_chain,
+            false => &mut tdx.collateral.qe_identity_issuer_chain,
+        };
+        *chain = format!("{}{authority}", first(chain));
+        let changed = with_cpu(&world, &evidence, CpuEvidence::Tdx(tdx));
+        let refusal = world.check(&changed).unwrap_err();
+        assert_failed(&refusal, TeeCertChain);
+        assert!(refusal.failed().seen.contains("not directly under the pinned root"), "{refusal}");
+    }
+}
+
+#[test]
 fn an_unreleased_enclave_is_refused() {
     let mut world = World::of(kind(SimulatedCpu::Sgx));
     world.policy.releases.measurements = vec![Simulator::measurement(IMAGE)];
