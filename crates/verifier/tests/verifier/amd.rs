@@ -7,9 +7,9 @@ use subrosa_attester::snp::{
 use subrosa_protocol::{B256, Duration, Keyset, Timestamp};
 use subrosa_verifier::CheckName::*;
 use subrosa_verifier::{
-    AmdCollateral, AmdProduct, AmdTcb, Bit, CheckName, CpuEvidence, Demand, Evidence, HostData,
-    IdBlock, KeyDigest, Machines, Nonce, Outcome, Policy, Rechecked, Refusal, Releases, Root,
-    SnpEvidence, recheck, report_data, snp_measurement, verify,
+    AmdCollateral, AmdProduct, AmdTcb, Bit, CheckName, CpuEvidence, Demand, Document, Endorsements,
+    Evidence, HostData, IdBlock, KeyDigest, Machines, Nonce, Outcome, Policy, Rechecked, Refusal,
+    Releases, Root, SnpEvidence, Verdict, examine, recheck, report_data, snp_measurement, verify,
 };
 
 use crate::world::{
@@ -1081,6 +1081,37 @@ fn an_attested_chip_expires_with_its_list_or_its_certificate() {
     assert_eq!(expires(NOW.0 + 50, NOW.0 + 100), Timestamp(NOW.0 + 50));
     assert_eq!(expires(NOW.0 + 100, NOW.0 + 51), Timestamp(NOW.0 + 50));
     assert_eq!(expires(NOW.0, NOW.0 + 1), NOW);
+}
+
+#[test]
+fn a_bare_report_shows_genuine_hardware_and_no_more() {
+    let amd = Amd::genoa();
+    let SnpEvidence { report, collateral } = amd.evidence();
+    let mut endorsements = Endorsements::default();
+    for file in [&collateral.vcek, &collateral.ask, &collateral.ark, &collateral.crl] {
+        endorsements.add(file).unwrap();
+    }
+    let bare = Document::parse(&report).unwrap();
+    let examined = examine(&bare, &endorsements, None, &amd.policy, NOW);
+    assert_eq!((examined.kind.as_str(), examined.verdict), ("snp_report", Verdict::Accepted));
+    let measured = examined.check(TeeMeasurement).unwrap();
+    assert_eq!(measured.outcome, Outcome::Absent);
+    let image = snp_measurement(&amd.report.measurement, &amd.report.host_data).to_string();
+    assert!(measured.seen.contains(&image), "{measured:?}");
+    for name in [TeeReportdataBinding, NonceMatch, CpuGpuChain] {
+        assert_eq!(examined.outcome(name), Outcome::Absent, "{name}");
+    }
+
+    let refused = |endorsements: &Endorsements, policy: &Policy| {
+        examine(&bare, endorsements, None, policy, NOW).first_failure().unwrap().name
+    };
+    assert_eq!(refused(&Endorsements::default(), &amd.policy), AmdKdsCollateral);
+    assert_eq!(refused(&endorsements, &Policy::strict(Releases::default())), TeeCertChain);
+    let mut partial = Endorsements::default();
+    for file in [&collateral.vcek, &collateral.ask, &collateral.ark] {
+        partial.add(file).unwrap();
+    }
+    assert_eq!(refused(&partial, &amd.policy), AmdKdsCollateral);
 }
 
 /// Positions that are tried of certificates; the step is prime, so that no structure hides between.
