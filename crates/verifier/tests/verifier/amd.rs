@@ -23,6 +23,12 @@ const IMAGE: [u8; 48] = [0x1a; 48];
 /// Something done to a world.
 type Change = fn(&mut Amd);
 
+/// One of a report's TCBs.
+type TcbOf = fn(&mut SnpReport) -> &mut [u8; 8];
+
+/// One of the certificates, or the list.
+type PartOf = fn(&mut AmdCollateral) -> &mut Vec<u8>;
+
 /// A chip with a guest, and what a verifier makes of them.
 struct Amd {
     machine: SnpMachine,
@@ -257,7 +263,7 @@ fn a_root_that_policy_does_not_pin_is_refused() {
 
     // A policy of a simulated network may name a root of its own.
     let root = SnpRoot::Other.certificate();
-    let fingerprint = B256::from(<[u8; 32]>::from(sha256(&root)));
+    let fingerprint = B256::from(sha256(&root));
     let amd = Amd::with(|amd| {
         amd.machine.root = SnpRoot::Other;
         amd.policy.roots.amd = Root::Sha256(fingerprint);
@@ -771,7 +777,7 @@ fn a_report_that_the_chip_did_not_sign_is_refused() {
 
 #[test]
 fn each_of_the_four_tcbs_must_reach_the_floor_in_each_part() {
-    let fields: [(&str, fn(&mut SnpReport) -> &mut [u8; 8]); 3] = [
+    let fields: [(&str, TcbOf); 3] = [
         ("current", |report| &mut report.current_tcb),
         ("committed", |report| &mut report.committed_tcb),
         ("launch", |report| &mut report.launch_tcb),
@@ -1129,7 +1135,7 @@ fn one_changed_bit_anywhere_of_a_report_or_its_certificates_is_refused() {
         evidence.report[at] ^= 1 << (at % 8);
         refused(evidence, "report", at);
     }
-    let parts: [(&str, fn(&mut AmdCollateral) -> &mut Vec<u8>); 4] = [
+    let parts: [(&str, PartOf); 4] = [
         ("VCEK", |collateral| &mut collateral.vcek),
         ("ASK", |collateral| &mut collateral.ask),
         ("ARK", |collateral| &mut collateral.ark),
