@@ -174,6 +174,18 @@ pub(crate) enum PodCommand {
         #[command(flatten)]
         config: PodConfigArgs,
     },
+    /// Look what confidential hardware this machine has, what is missing, and what to do next.
+    ///
+    /// Exit code 0: a pod can prove what runs here; 1: it cannot.
+    #[command(
+        after_help = "Example: look at the machine, and at where a pod keeps its files\n    \
+                            subrosa pod doctor --config pod.toml"
+    )]
+    Doctor {
+        /// The pod's configuration file, to look at its storage too.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Take a running pod out of the registry, for good.
     #[command(after_help = "Example:\n    subrosa pod retire --config pod.toml")]
     Retire {

@@ -3,6 +3,7 @@
 mod ask;
 mod client;
 mod config;
+mod doctor;
 mod explain;
 mod gateway;
 mod models;

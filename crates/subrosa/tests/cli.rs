@@ -32,12 +32,13 @@ fn json(output: &Output) -> Value {
 #[test]
 fn every_command_has_a_help_with_an_example() {
     let state = tempfile::tempdir().unwrap();
-    let commands: [&[&str]; 27] = [
+    let commands: [&[&str]; 28] = [
         &[],
         &["demo"],
         &["pod"],
         &["pod", "run"],
         &["pod", "claim"],
+        &["pod", "doctor"],
         &["pod", "retire"],
         &["gateway"],
         &["ask"],
@@ -141,6 +142,27 @@ fn a_file_that_cannot_be_read_as_a_receipt_is_unreadable() {
     let output = subrosa(state.path(), &["verify", missing.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("missing.json"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_doctor_names_what_is_missing_and_the_next_step() {
+    let state = tempfile::tempdir().unwrap();
+    let config = state.path().join("pod.toml");
+    let example = stdout(&subrosa(state.path(), &["config", "example", "pod"]));
+    std::fs::write(&config, example).unwrap();
+    let output =
+        subrosa(state.path(), &["pod", "doctor", "--json", "--config", config.to_str().unwrap()]);
+    let told = json(&output);
+    assert_eq!(output.status.success(), told["ready"].as_bool().unwrap());
+    let findings = told["findings"].as_array().unwrap();
+    for name in ["processor by configfs-tsm", "NVIDIA GPUs", "ledger on encrypted storage"] {
+        let finding = findings.iter().find(|finding| finding["name"] == name).unwrap();
+        let step = finding["next_step"].as_str();
+        assert_eq!(finding["found"].as_bool().unwrap(), step.is_none(), "{finding}");
+        assert!(!finding["detail"].as_str().unwrap().is_empty(), "{finding}");
+    }
+    let page = stdout(&subrosa(state.path(), &["pod", "doctor"]));
+    assert!(page.contains("prove"), "{page}");
 }
 
 #[test]

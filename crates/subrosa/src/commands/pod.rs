@@ -13,7 +13,7 @@ use subrosa_pod::{Deps, Pod, PodConfig};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{config, stop_signal};
+use super::{config, doctor, stop_signal};
 use crate::args::{Common, PodArgs, PodCommand};
 use crate::output::{self, Output, Tone};
 
@@ -29,6 +29,7 @@ pub(crate) async fn run(common: &Common, args: PodArgs, output: &Output) -> Resu
             serve(common, &config.config, leash, output).await
         }
         (Some(PodCommand::Claim { config }), _) => tell(&config.config, "claim", output).await,
+        (Some(PodCommand::Doctor { config }), _) => doctor::run(config.as_deref(), output).await,
         (Some(PodCommand::Retire { config }), _) => tell(&config.config, "retire", output).await,
         (None, Some(config)) => serve(common, &config.config, args.leash, output).await,
         (None, None) => bail!(
@@ -38,7 +39,7 @@ pub(crate) async fn run(common: &Common, args: PodArgs, output: &Output) -> Resu
     }
 }
 
-fn load(path: &Path) -> Result<PodConfig> {
+pub(crate) fn load(path: &Path) -> Result<PodConfig> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     // Read once more for its messages, which suggest what was meant.
