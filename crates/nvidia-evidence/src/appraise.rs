@@ -324,7 +324,7 @@ impl<'a> Appraiser<'a> {
         });
         made.each(CheckName::RimSignature, rims, |kind, _, rim| {
             let why = |why| Refusal::Rim { kind, why };
-            rim.check_signature().map(|()| signer(rim)).map_err(why)
+            rim.check_signature(signatures).map(|()| signer(rim)).map_err(why)
         });
         for (kind, rim) in rims {
             let outcome = match rim {

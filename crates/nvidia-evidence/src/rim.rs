@@ -5,7 +5,7 @@ mod signature;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use thiserror::Error;
 
@@ -112,6 +112,8 @@ pub enum RimError {
 /// A parsed manifest. What it says counts only where [`Rim::verify`] says so.
 #[derive(Debug)]
 pub struct Rim {
+    /// SHA-256 of the file.
+    file: Fingerprint,
     identity: RimIdentity,
     measurements: BTreeMap<u8, Measurement>,
     signature: XmlSignature,
@@ -141,6 +143,7 @@ impl Rim {
         let is_signature = |child: &Element| std::ptr::eq(child, signature);
         let content_digest = Sha384(crate::crypto::sha384(&xml::canonical(&root, is_signature)));
         Ok(Self {
+            file: Fingerprint(crate::crypto::sha256(xml)),
             identity: identity(&root, meta)?,
             measurements: measurements(payload)?,
             signature: XmlSignature::read(signature)?,
@@ -183,7 +186,7 @@ impl Rim {
     pub fn verify(&self, root: Fingerprint, at: u64) -> Result<(), RimError> {
         self.check_chain(root, &Signatures::default(), at)?;
         self.check_digest()?;
-        self.check_signature()
+        self.check_signature(&Signatures::default())
     }
 
     pub(crate) fn check_chain(
@@ -204,8 +207,9 @@ impl Rim {
         if computed == stated { Ok(()) } else { Err(RimError::Digest { computed, stated }) }
     }
 
-    pub(crate) fn check_signature(&self) -> Result<(), RimError> {
-        self.signature_is_good.get_or_init(|| self.signature.check()).clone()
+    pub(crate) fn check_signature(&self, signatures: &Signatures) -> Result<(), RimError> {
+        let check = || self.signature.check(self.file, signatures);
+        self.signature_is_good.get_or_init(check).clone()
     }
 
     pub(crate) fn chain(&self) -> &Chain {
@@ -295,7 +299,7 @@ fn number<N: std::str::FromStr + ToString>(text: &str) -> Option<N> {
 /// found good or bad are not verified again by the next.
 #[derive(Debug, Default)]
 pub struct RimStore {
-    pub(crate) signatures: Signatures,
+    pub(crate) signatures: Arc<Signatures>,
     by_version: BTreeMap<String, Vec<Rim>>,
 }
 
@@ -305,15 +309,25 @@ impl RimStore {
         Self::default()
     }
 
-    /// Reads a manifest and keeps it.
+    /// An empty store that shares what this one's appraisals found of signatures. For a verifier of
+    /// many documents, each of which brings its own manifests: one document's must not count for
+    /// another's.
+    pub fn sibling(&self) -> Self {
+        Self { signatures: Arc::clone(&self.signatures), by_version: BTreeMap::new() }
+    }
+
+    /// Reads a manifest and keeps it; the very same file again changes nothing.
     ///
     /// # Errors
     /// As [`Rim::parse`].
     pub fn add(&mut self, xml: &[u8]) -> Result<&Rim, RimError> {
         let rim = Rim::parse(xml)?;
         let rims = self.by_version.entry(rim.identity.version.clone()).or_default();
-        rims.push(rim);
-        Ok(&rims[rims.len() - 1])
+        let at = rims.iter().position(|known| known.file == rim.file).unwrap_or(rims.len());
+        if at == rims.len() {
+            rims.push(rim);
+        }
+        Ok(&rims[at])
     }
 
     /// The manifest for `wanted`. Where there is none, but one that claims the same version for

@@ -220,8 +220,8 @@ impl Signatures {
         self.remember(certificate.fingerprint, issuer, verify)
     }
 
-    /// What `verify` says, or said before. `what` is the SHA-256 of body and signature together, and
-    /// `verify` must depend on nothing else but those and `signer`.
+    /// What `verify` says, or said before. `what` is the SHA-256 of bytes that body and signature
+    /// follow from, and `verify` must depend on nothing else but those and `signer`.
     pub(crate) fn remember(
         &self,
         what: Fingerprint,

@@ -3,7 +3,8 @@
 use super::RimError;
 use crate::chain::{Chain, decode};
 use crate::crypto::{self, FIXED_SIGNATURE_LEN};
-use crate::hexes::Sha384;
+use crate::hexes::{Fingerprint, Sha384};
+use crate::x509::Signatures;
 use crate::xml::{self, Element};
 
 const XMLDSIG: &str = "http://www.w3.org/2000/09/xmldsig#";
@@ -39,10 +40,11 @@ impl XmlSignature {
         Ok(Self { signed, value, stated_digest, chain: Chain::from_ders(&ders)? })
     }
 
-    /// Demands that the chain's leaf signed.
-    pub(super) fn check(&self) -> Result<(), RimError> {
+    /// Demands that the chain's leaf signed; `file` is the SHA-256 of the whole manifest.
+    pub(super) fn check(&self, file: Fingerprint, signatures: &Signatures) -> Result<(), RimError> {
         let leaf = self.chain.leaf();
-        if crypto::verify_fixed(leaf.point(), &self.signed, &self.value) {
+        let verify = || crypto::verify_fixed(leaf.point(), &self.signed, &self.value);
+        if signatures.remember(file, leaf, verify) {
             Ok(())
         } else {
             Err(RimError::Signature { signer: leaf.title() })

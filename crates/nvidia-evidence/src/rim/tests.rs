@@ -244,13 +244,18 @@ fn checks_each_of_root_chain_digest_and_signature() {
     let error = rim.verify(last, NOW).unwrap_err();
     assert_eq!(error, RimError::Chain(ChainError::Length { got: 2, expected: 4 }));
     assert!(matches!(rim.check_digest(), Err(RimError::Digest { .. })));
-    assert_eq!(rim.check_signature(), Err(RimError::Signature { signer: "leaf".into() }));
+    assert_eq!(
+        rim.check_signature(&Signatures::default()),
+        Err(RimError::Signature { signer: "leaf".into() })
+    );
 }
 
 #[test]
 fn finds_the_manifest_that_is_wanted_or_one_that_claims_its_version() {
     let mut store = RimStore::new();
-    store.add(parts().xml().as_bytes()).unwrap();
+    let file = parts().xml();
+    store.add(file.as_bytes()).unwrap();
+    store.add(file.as_bytes()).unwrap();
     let wanted = |edition, product: &str, version: &str| RimIdentity {
         edition,
         product: product.into(),
@@ -265,6 +270,9 @@ fn finds_the_manifest_that_is_wanted_or_one_that_claims_its_version() {
     }
     let newer = wanted(Edition::Gpu, "GH100", "96.00.5E.00.02");
     assert!(matches!(store.find(&newer), Found::None));
+    let sibling = store.sibling();
+    assert!(matches!(sibling.find(&gpu), Found::None));
+    assert!(std::sync::Arc::ptr_eq(&sibling.signatures, &store.signatures));
     store.add(parts().xml().as_bytes()).unwrap();
     assert!(matches!(store.find(&gpu), Found::Ambiguous));
     assert!(store.add(b"<a/>").is_err());
