@@ -2,10 +2,10 @@
 
 SUBROSA := target/debug/subrosa
 
-.PHONY: demo test setup build bench contracts ollama help
+.PHONY: demo test setup build bench bench-evidence contracts ollama help
 
 help: ## What there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: setup build ## Show the main job on this machine (ends with ctrl-c)
 	@$(SUBROSA) models pull smollm2
@@ -22,6 +22,9 @@ build: ## Build the binary
 
 ollama: ## Build a real Ollama once, which the tests of that backend drive
 	@bash tools/build-ollama.sh
+
+bench-evidence: ## Measure how long it takes to check evidence; writes bench/evidence.json
+	@cargo run --release --locked -p subrosa-bench-evidence -- bench/evidence.json
 
 contracts: ## Build and test the contracts
 	@bash contracts/run-tests.sh

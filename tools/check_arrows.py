@@ -32,6 +32,7 @@ ARROWS = {
     "devnet": {"protocol", "chain"},
     "subrosa": CORE | SHELL | {"pod", "client", "gateway", "devnet"},
     "bench": CORE | SHELL | {"pod", "client", "gateway", "devnet"},
+    "bench-evidence": {"protocol", "verifier", "attester", "nvidia-evidence"},
     "testkit": set(),
 }
 

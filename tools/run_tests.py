@@ -26,6 +26,7 @@ STAGES = [
     ("contracts", ["bash", "contracts/run-tests.sh"], CONTRACTS, True),
     ("format", ["cargo", "fmt", "--all", "--check"], None, True),
     ("arrows", ["python3", "tools/check_arrows.py"], None, True),
+    ("matrix", ["python3", "tools/check_matrix.py"], None, True),
     ("spelling", ["bash", "tools/python.sh", "typos"], None, True),
     ("build", ["cargo", "test", "--workspace", "--no-run", "--locked"], None, True),
     ("lints", ["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], None, True),
