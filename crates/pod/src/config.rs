@@ -79,6 +79,8 @@ pub struct OperatorConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum AttesterConfig {
+    /// The machine that the pod runs on.
+    Hardware(HardwareConfig),
     /// The simulator: accepted only on networks that say `trust = "simulated"`.
     Simulator {
         /// The machine that it stands in for, such as `simulated-tdx-8gpu`.
@@ -86,6 +88,60 @@ pub enum AttesterConfig {
         /// The label of the image that it measures.
         image: String,
     },
+}
+
+/// The machine that the pod runs on, and who states what about it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HardwareConfig {
+    /// The name of the image that it booted, for people; what counts is what the processor measured.
+    pub image: String,
+    /// Where the processor is asked.
+    pub processor: ProcessorConfig,
+    /// Where GPUs and switches are asked.
+    pub devices: DevicesConfig,
+    /// The folder in which the vendors' statements are kept.
+    pub endorsements_dir: PathBuf,
+    /// Who is asked for those statements; the vendors themselves where it is left out.
+    pub services: Option<ServicesConfig>,
+}
+
+/// Where a pod's processor is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProcessorConfig {
+    /// The kernel of a confidential virtual machine: Intel TDX or AMD SEV-SNP.
+    ConfigfsTsm,
+    /// dstack's guest agent.
+    Dstack,
+    /// Gramine, in an enclave of Intel SGX.
+    Gramine,
+}
+
+/// Where a pod's GPUs and switches are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DevicesConfig {
+    /// dstack's guest agent.
+    Dstack,
+    /// Nowhere: the pod computes on its processor alone.
+    None,
+    /// NVIDIA's library.
+    Nvml,
+}
+
+/// Who states what about hardware: addresses without a slash at the end.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServicesConfig {
+    /// Intel's provisioning certification service, or a cache of it (PCCS).
+    pub intel: String,
+    /// AMD's key distribution service, or a mirror of it.
+    pub amd: String,
+    /// NVIDIA's reference measurements, or a mirror of them.
+    pub nvidia_rim: String,
+    /// NVIDIA's revocations, or a mirror of them.
+    pub nvidia_ocsp: String,
 }
 
 /// What generates the answers.
@@ -194,6 +250,9 @@ impl PodConfig {
         if let BackendConfig::Ollama { models_dir, .. } = &mut self.backend {
             paths.push(models_dir);
         }
+        if let AttesterConfig::Hardware(hardware) = &mut self.attester {
+            paths.push(&mut hardware.endorsements_dir);
+        }
         for path in paths {
             *path = folder.join(&*path);
         }
@@ -222,6 +281,16 @@ impl PodConfig {
         match bounds.into_iter().find(|(_, _, holds)| !holds) {
             Some((member, must, _)) => Err(ConfigError::OutOfBounds { member, must }),
             None => Ok(()),
+        }
+    }
+}
+
+impl AttesterConfig {
+    /// The name of the image that the machine booted.
+    pub fn image(&self) -> &str {
+        match self {
+            AttesterConfig::Hardware(hardware) => &hardware.image,
+            AttesterConfig::Simulator { image, .. } => image,
         }
     }
 }
@@ -330,8 +399,63 @@ mod tests {
     fn every_kind_of_simulated_machine_can_be_named() {
         for kind in SimulatedKind::all() {
             let config = with("\"simulated-tdx\"", &format!("\"{kind}\"")).unwrap();
-            let AttesterConfig::Simulator { kind: named, .. } = config.attester;
-            assert_eq!(named, kind);
+            assert!(
+                matches!(config.attester, AttesterConfig::Simulator { kind: named, .. } if named == kind)
+            );
+        }
+    }
+
+    /// The example with hardware in the simulator's place.
+    fn hardware(from: &str, to: &str) -> Result<PodConfig, ConfigError> {
+        let example = PodConfig::example();
+        let (before, rest) = example.split_once("[attester.simulator]").unwrap();
+        let (_, after) = rest.split_once("\n# A model").unwrap();
+        let table = "[attester.hardware]\nimage = \"pod\"\nprocessor = \"configfs-tsm\"\n\
+                     devices = \"nvml\"\nendorsements_dir = \"kept\"\n\n\
+                     [attester.hardware.services]\nintel = \"https://pccs\"\namd = \"https://a\"\n\
+                     nvidia_rim = \"https://r\"\nnvidia_ocsp = \"https://o\"\n";
+        assert!(table.contains(from), "{from}");
+        PodConfig::parse(&format!("{before}{}\n# A model{after}", table.replace(from, to)))
+    }
+
+    #[test]
+    fn hardware_can_be_named() {
+        let AttesterConfig::Hardware(config) = hardware("", "").unwrap().attester else {
+            panic!("it names hardware")
+        };
+        assert_eq!(config.processor, ProcessorConfig::ConfigfsTsm);
+        assert_eq!(config.devices, DevicesConfig::Nvml);
+        assert_eq!(config.services.unwrap().intel, "https://pccs");
+        for processor in ["dstack", "gramine"] {
+            hardware("\"configfs-tsm\"", &format!("{processor:?}")).unwrap();
+        }
+        for devices in ["dstack", "none"] {
+            hardware("\"nvml\"", &format!("{devices:?}")).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_folder_of_endorsements_is_relative_to_the_file() {
+        let mut config = hardware("", "").unwrap();
+        config.resolve(Path::new("/etc/pod"));
+        let AttesterConfig::Hardware(config) = config.attester else { panic!("it names hardware") };
+        assert_eq!(config.endorsements_dir, Path::new("/etc/pod/kept"));
+    }
+
+    #[test]
+    fn hardware_that_nobody_can_ask_is_refused() {
+        for (from, to) in [
+            ("\"configfs-tsm\"", "\"tpm\""),
+            ("\"nvml\"", "\"rocm\""),
+            ("devices = \"nvml\"\n", ""),
+            ("processor = \"configfs-tsm\"\n", ""),
+            ("endorsements_dir = \"kept\"\n", ""),
+            ("image = \"pod\"\n", ""),
+            ("amd = \"https://a\"\n", ""),
+            ("image = \"pod\"\n", "image = \"pod\"\ncolour = 1\n"),
+        ] {
+            let error = hardware(from, to).unwrap_err();
+            assert!(matches!(error, ConfigError::Malformed(_)), "{from}: {error}");
         }
     }
 

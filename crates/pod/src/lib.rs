@@ -55,7 +55,8 @@ mod world;
 
 pub use claimer::{ClaimError, ClaimReport};
 pub use config::{
-    AttesterConfig, BackendConfig, ClaimConfig, ConfigError, OperatorConfig, PodConfig, PriceConfig,
+    AttesterConfig, BackendConfig, ClaimConfig, ConfigError, DevicesConfig, HardwareConfig,
+    OperatorConfig, PodConfig, PriceConfig, ProcessorConfig, ServicesConfig,
 };
 pub use onchain::OnChain;
 pub use pod::{Deps, Pod};

@@ -3,14 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use subrosa_attester::{Attester, Simulator};
+use subrosa_attester::hardware::{
+    ConfigfsTsm, DeviceSource, Dstack, Gramine, Machine, Nvml, ProcessorSource,
+};
+use subrosa_attester::{Attester, Endorser, Services, Simulator};
 use subrosa_chain::{Chain, Network, Passphrase, Wallet};
 use subrosa_engine::catalogue::Catalogue;
 use subrosa_engine::{
     Builtin, BuiltinConfig, Cache, Engine, Ollama, OllamaConfig, Script, Scripted,
 };
 
-use crate::config::{AttesterConfig, BackendConfig, PodConfig};
+use crate::config::{
+    AttesterConfig, BackendConfig, DevicesConfig, HardwareConfig, PodConfig, ProcessorConfig,
+    ServicesConfig,
+};
 use crate::link::{Link, LinkError};
 use crate::onchain::OnChain;
 use crate::pod::Deps;
@@ -32,7 +38,7 @@ impl Deps {
         Ok(Deps {
             network,
             engine: engine(&config.backend).await?,
-            attester: attester(&config.attester),
+            attester: attester(&config.attester)?,
             link,
             listener: None,
             steps: None,
@@ -40,11 +46,39 @@ impl Deps {
     }
 }
 
-fn attester(config: &AttesterConfig) -> Attester {
+fn attester(config: &AttesterConfig) -> Result<Attester, StartError> {
     match config {
+        AttesterConfig::Hardware(config) => Ok(Attester::Hardware(Box::new(machine(config)?))),
         AttesterConfig::Simulator { kind, image } => {
-            Attester::Simulator(Simulator::of(*kind, image))
+            Ok(Attester::Simulator(Simulator::of(*kind, image)))
         }
+    }
+}
+
+/// The machine that the pod runs on. Nothing of it is asked yet.
+fn machine(config: &HardwareConfig) -> Result<Machine, StartError> {
+    let processor = match config.processor {
+        ProcessorConfig::ConfigfsTsm => ProcessorSource::ConfigfsTsm(ConfigfsTsm::default()),
+        ProcessorConfig::Dstack => ProcessorSource::Dstack(Dstack::default()),
+        ProcessorConfig::Gramine => ProcessorSource::Gramine(Gramine::default()),
+    };
+    let devices = match config.devices {
+        DevicesConfig::Dstack => DeviceSource::Dstack(Dstack::default()),
+        DevicesConfig::None => DeviceSource::None,
+        DevicesConfig::Nvml => DeviceSource::Nvml(Nvml::default()),
+    };
+    let services = config.services.clone().map_or_else(Services::vendors, Services::from);
+    // The HTTP client to the vendors wants a provider of cryptography; somebody else's choice is as
+    // good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let endorser = Endorser::new(services, Some(config.endorsements_dir.clone()))?;
+    Ok(Machine::new(processor, devices, endorser))
+}
+
+impl From<ServicesConfig> for Services {
+    fn from(config: ServicesConfig) -> Services {
+        let ServicesConfig { intel, amd, nvidia_rim, nvidia_ocsp } = config;
+        Services { intel, amd, nvidia_rim, nvidia_ocsp }
     }
 }
 
@@ -99,6 +133,32 @@ async fn engine(backend: &BackendConfig) -> Result<Engine, StartError> {
         BackendConfig::Ollama { url, models_dir, model } => {
             let ollama = OllamaConfig::new(url, models_dir, model);
             Ok(Engine::Ollama(Ollama::connect(ollama).await?))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_hardware_can_be_put_together_and_counts_as_hardware() {
+        let folder = tempfile::tempdir().unwrap();
+        let processors =
+            [ProcessorConfig::ConfigfsTsm, ProcessorConfig::Dstack, ProcessorConfig::Gramine];
+        let devices = [DevicesConfig::Dstack, DevicesConfig::None, DevicesConfig::Nvml];
+        for (processor, devices) in
+            processors.into_iter().flat_map(|one| devices.map(|other| (one, other)))
+        {
+            let config = AttesterConfig::Hardware(HardwareConfig {
+                image: "pod".into(),
+                processor,
+                devices,
+                endorsements_dir: folder.path().join("kept"),
+                services: None,
+            });
+            assert_eq!(config.image(), "pod");
+            assert!(!attester(&config).unwrap().is_simulated(), "{processor:?} {devices:?}");
         }
     }
 }

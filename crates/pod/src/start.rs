@@ -21,6 +21,9 @@ pub enum StartError {
     /// The chain cannot be read, or does not take the registration.
     #[error(transparent)]
     Chain(#[from] crate::link::LinkError),
+    /// Nobody can be asked for what the vendors state about the hardware.
+    #[error(transparent)]
+    Endorser(#[from] subrosa_attester::EndorseError),
     /// There is no evidence.
     #[error(transparent)]
     Evidence(#[from] crate::evidence::EvidenceError),

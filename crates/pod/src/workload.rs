@@ -4,13 +4,12 @@ use subrosa_engine::{Engine, ServedModel};
 use subrosa_protocol::Workload;
 use subrosa_protocol::workload::{Backend, BackendKind, Setting, WorkloadModel};
 
-use crate::config::{AttesterConfig, PodConfig};
+use crate::config::PodConfig;
 
 /// What this pod runs: everything that can move plaintext or change an answer.
 pub(crate) fn describe(config: &PodConfig, engine: &Engine) -> Workload {
-    let AttesterConfig::Simulator { image, .. } = &config.attester;
     Workload {
-        image: image.clone(),
+        image: config.attester.image().to_owned(),
         backend: Backend {
             kind: match engine {
                 Engine::Builtin(_) => BackendKind::Builtin,
