@@ -41,6 +41,7 @@ SHELL_CRATES = SHELL | {"pod", "client", "gateway", "devnet", "subrosa"}
 TEST_ARROWS = {crate: {"testkit"} for crate in SHELL_CRATES}
 TEST_ARROWS["verifier"] = {"attester"}
 TEST_ARROWS["session"] = {"attester"}
+TEST_ARROWS["nvidia-evidence"] = {"nvidia-evidence"}  # its own simulator, a feature
 TEST_ARROWS["pod"] |= {"devnet"}
 TEST_ARROWS["client"] |= {"devnet"}
 
