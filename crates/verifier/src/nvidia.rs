@@ -6,7 +6,9 @@
 
 use subrosa_nvidia_evidence as nvidia;
 use subrosa_nvidia_evidence::CheckName as Made;
-use subrosa_nvidia_evidence::{DeviceEvidence, NodeAppraisal, NodeCheckName, RimStore, Trailing};
+use subrosa_nvidia_evidence::{
+    Appraiser, DeviceEvidence, NodeAppraisal, NodeCheckName, RimStore, Trailing,
+};
 use subrosa_protocol::Timestamp;
 
 use crate::check::CheckName;
@@ -164,14 +166,37 @@ fn appraise(
         })
         .collect();
     let policy = demands(policy, asked.trailing);
-    let node = nvidia::appraise_node(&evidence, &collateral, &asked.nonce, &policy, now.0);
+    let mut appraiser = Appraiser::new(&collateral, &policy, now.0);
+    let node = appraiser.node(&evidence, &asked.nonce);
     for (name, made) in OF_DEVICES {
         record_devices(name, made, &node, checks);
     }
     for (name, made) in OF_NODES {
         record_node(name, made, &node, checks);
     }
-    Timestamp(u64::MAX)
+    if checks.has_passed(CheckName::NvidiaPayloadPresent) {
+        checks.pass(CheckName::NvidiaPayloadPresent, census(devices));
+    }
+    Timestamp(appraiser.good_until())
+}
+
+/// How many devices of each kind there are, in words.
+fn census(devices: &Devices) -> String {
+    let count = |architecture| {
+        let of_kind = devices.0.iter().filter(|device| device.architecture == architecture);
+        let (one, more) = match architecture {
+            Architecture::Blackwell => ("Blackwell GPU", "Blackwell GPUs"),
+            Architecture::Hopper => ("Hopper GPU", "Hopper GPUs"),
+            Architecture::Ls10 => ("switch", "switches"),
+        };
+        match of_kind.count() {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            count => Some(format!("{count} {more}")),
+        }
+    };
+    let counts: Vec<_> = Architecture::ALL.into_iter().filter_map(count).collect();
+    counts.join(", ")
 }
 
 /// What a policy demands, in the words of the crate that makes the checks.
@@ -205,7 +230,9 @@ fn record_devices(name: CheckName, made: &[Made], node: &NodeAppraisal, checks: 
                 nvidia::Outcome::Waived(why) => {
                     waived = waived.or(Some(format!("device {device}: {why}")));
                 }
-                nvidia::Outcome::Passed(seen) if device == 0 && !seen.is_empty() => {
+                nvidia::Outcome::Passed(seen)
+                    if device == 0 && !seen.is_empty() && !passed.contains(&seen.as_str()) =>
+                {
                     passed.push(seen.as_str());
                 }
                 nvidia::Outcome::Passed(_) => {}
@@ -218,11 +245,10 @@ fn record_devices(name: CheckName, made: &[Made], node: &NodeAppraisal, checks: 
         (None, Some(seen)) => checks.waive(name, seen),
         (None, None) if count == 0 => checks.absent(name, "the devices were not looked at"),
         (None, None) => {
-            let first = if passed.is_empty() { String::new() } else { passed.join(", ") };
-            let seen = match (count, first.is_empty()) {
-                (1, _) => first,
-                (_, true) => format!("{count} devices"),
-                (_, false) => format!("{count} devices, the first: {first}"),
+            let first = if passed.is_empty() { "good".into() } else { passed.join(", ") };
+            let seen = match count {
+                1 => first,
+                count => format!("{count} devices, the first: {first}"),
             };
             checks.pass(name, seen);
         }
@@ -234,7 +260,10 @@ fn record_node(name: CheckName, made: &[NodeCheckName], node: &NodeAppraisal, ch
     let mut passed = Vec::new();
     for made in made {
         match node.outcome(*made) {
-            Some(Ok(seen)) => passed.push(format!("{}: {seen}", made.name())),
+            Some(Ok(seen)) if *made == NodeCheckName::ProtectedPcie => {
+                passed.push(format!("protected PCIe {seen}"));
+            }
+            Some(Ok(seen)) => passed.push(seen.clone()),
             Some(Err(refusal)) => return checks.fail(name, refusal.to_string()),
             None => return checks.absent(name, format!("{} was not checked", made.name())),
         }

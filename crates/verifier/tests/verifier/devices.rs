@@ -2,6 +2,7 @@
 
 use subrosa_attester::{DeviceFault, Fault, SimulatedCpu, SimulatedGpus, SimulatedKind, Simulator};
 use subrosa_nvidia_evidence::simulator;
+use subrosa_protocol::{Keyset, Timestamp};
 use subrosa_verifier::CheckName::*;
 use subrosa_verifier::{
     Architecture, CheckName, DEVICES_MAX, Demand, Device, DeviceCollateral, Devices, Evidence, Gpu,
@@ -89,9 +90,42 @@ fn devices_of_every_kind_are_attested_with_their_processor() {
 fn the_report_tells_how_many_devices_there_are() {
     let attested = world(SimulatedGpus::EightHoppers).attested();
     let seen = |name| attested.report().check(name).unwrap().seen.clone();
-    assert!(seen(NvidiaPayloadPresent).starts_with("12 devices"), "{}", seen(NvidiaPayloadPresent));
+    assert_eq!(seen(NvidiaPayloadPresent), "8 Hopper GPUs, 4 switches");
     assert!(seen(NvidiaDistinctDevices).contains("12 devices"));
     assert!(seen(NvswitchBinding).contains("4 switches"), "{}", seen(NvswitchBinding));
+}
+
+/// The vendor's answers about single certificates, which end first, live six days and a bit.
+#[test]
+fn what_was_attested_is_good_no_longer_than_the_collateral_of_its_devices() {
+    let mut world = world(SimulatedGpus::Hopper);
+    let keyset = Keyset { signer: signer().address(), not_after: Timestamp(NOW.0 + 9_000_000) };
+    world.keyset = keyset.to_bytes();
+    let evidence = world.evidence();
+    let end = Timestamp(NOW.0 / 86_400 * 86_400 + 6 * 86_400);
+    world.at(Timestamp(end.0 - 600));
+    let attested = world.check(&evidence).unwrap();
+    assert_eq!(attested.expires(), end);
+    world.at(end);
+    assert_eq!(world.check(&evidence).unwrap().expires(), end);
+    world.at(Timestamp(end.0 + 1));
+    assert_words(&world.check(&evidence).unwrap_err(), NvidiaRevocation, "counted until");
+
+    // Without devices the block's age is what ends.
+    let mut without = World { keyset: keyset.to_bytes(), ..World::new() };
+    let evidence = without.evidence();
+    without.at(Timestamp(end.0 - 600));
+    assert!(without.check(&evidence).unwrap().expires() > end);
+}
+
+impl World {
+    /// The same world later, where the block that evidence names is as recent as before.
+    fn at(&mut self, now: Timestamp) {
+        let chain = self.freshness.chain.as_mut().unwrap();
+        chain.finalised.timestamp = now;
+        chain.named.as_mut().unwrap().timestamp = now;
+        self.now = now;
+    }
 }
 
 #[test]
@@ -376,7 +410,7 @@ fn simulated_devices_are_worth_nothing_to_a_strict_policy() {
 fn one_changed_byte_anywhere_in_a_document_of_eight_gpus_is_refused_by_name() {
     let world = world(SimulatedGpus::EightHoppers);
     let document = world.evidence().as_bytes().to_vec();
-    let step = document.len() / 60 | 1;
+    let step = (document.len() / 60) | 1;
     let mut named = 0;
     for position in (0..document.len()).step_by(step) {
         let mut changed = document.clone();
