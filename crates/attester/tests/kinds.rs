@@ -131,7 +131,7 @@ fn check_of_device(fault: DeviceFault) -> CheckName {
     }
 }
 
-const DEVICE_FAULTS: [DeviceFault; 31] = [
+const DEVICE_FAULTS: [DeviceFault; 32] = [
     DeviceFault::CertificateHold,
     DeviceFault::CertificateMissing,
     DeviceFault::ChainBroken,
@@ -162,6 +162,7 @@ const DEVICE_FAULTS: [DeviceFault; 31] = [
     DeviceFault::RimSignerRevoked,
     DeviceFault::RimsOverlap,
     DeviceFault::SwitchMissing,
+    DeviceFault::SwitchOfOtherNode,
     DeviceFault::TrailingByte,
 ];
 
@@ -214,6 +215,22 @@ fn an_event_log_is_replayed_and_a_compose_file_compared() {
 }
 
 #[test]
+fn a_report_counts_the_devices_of_each_kind() {
+    for (gpus, seen) in [
+        (SimulatedGpus::Blackwell, "1 Blackwell GPU"),
+        (SimulatedGpus::EightBlackwells, "8 Blackwell GPUs"),
+        (SimulatedGpus::EightHoppers, "8 Hopper GPUs, 4 switches"),
+        (SimulatedGpus::Hopper, "1 Hopper GPU"),
+    ] {
+        let kind = SimulatedKind { gpus, ..SimulatedKind::TDX };
+        let attested = appraise(kind, &Simulator::of(kind, IMAGE)).unwrap();
+        let mut checks = attested.report().checks.iter();
+        let present = checks.find(|check| check.name == CheckName::NvidiaPayloadPresent).unwrap();
+        assert_eq!(present.seen, seen);
+    }
+}
+
+#[test]
 fn every_fault_of_every_processor_fails_its_check() {
     for kind in without_gpus() {
         for fault in Fault::ALL.into_iter().filter(|fault| fault.applies_to(kind)) {
@@ -224,15 +241,24 @@ fn every_fault_of_every_processor_fails_its_check() {
 
 #[test]
 fn every_fault_of_every_device_fails_its_check() {
-    let alone = SimulatedKind { gpus: SimulatedGpus::Hopper, ..SimulatedKind::TDX };
-    for kind in tdx_with_gpus() {
-        let faults = DEVICE_FAULTS.into_iter().map(Fault::Device);
-        // What one GPU can have wrong is tested on nodes of one: eight take eight times as long.
-        let more = |fault: &Fault| fault.applies_to(kind) && !fault.applies_to(alone);
-        let one = matches!(kind.gpus, SimulatedGpus::Blackwell | SimulatedGpus::Hopper);
-        for fault in faults.filter(|fault| if one { fault.applies_to(kind) } else { more(fault) }) {
-            assert_refused(kind, fault);
-        }
+    let tdx = |gpus| SimulatedKind { gpus, ..SimulatedKind::TDX };
+    let (alone, eight) = (tdx(SimulatedGpus::Hopper), tdx(SimulatedGpus::EightHoppers));
+    for fault in DEVICE_FAULTS.map(Fault::Device) {
+        // Eight devices take eight times as long, so they are asked for what one cannot have wrong.
+        assert_refused(if fault.applies_to(alone) { alone } else { eight }, fault);
+    }
+}
+
+#[test]
+fn blackwell_names_its_firmware_in_its_own_way() {
+    let kind = SimulatedKind { gpus: SimulatedGpus::Blackwell, ..SimulatedKind::TDX };
+    for fault in [
+        DeviceFault::FwidExtensionMissing,
+        DeviceFault::FwidMismatch,
+        DeviceFault::FwidMissing,
+        DeviceFault::FwidOtherExtension,
+    ] {
+        assert_refused(kind, Fault::Device(fault));
     }
 }
 

@@ -72,6 +72,8 @@ fn judged(pods: &Value) {
     let expected =
         [("cheap", yes, None), ("dear", yes, None), ("liar", no, Some("tee_measurement"))];
     assert_eq!(judged, expected);
+    let hardware: Vec<_> = pods.as_array().unwrap().iter().map(|pod| &pod["hardware"]).collect();
+    assert_eq!(hardware, ["TDX, 8 Hopper GPUs, 4 switches", "SEV-SNP", "TDX"]);
 }
 
 fn answered(answer: &Value) {
