@@ -136,7 +136,7 @@ fn percent_decoded(text: &str) -> Option<String> {
             continue;
         }
         let (digits, after) = rest.split_at_checked(2)?;
-        bytes.push(u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?);
+        bytes.extend(hex::decode(digits).ok()?);
         rest = after;
     }
     String::from_utf8(bytes).ok()
