@@ -115,6 +115,7 @@ fn network(engine: &Engine) -> Network {
         pinned: Pinned {
             measurements: vec![Simulator::measurement(IMAGE)],
             models: engine.models().iter().map(|model| model.digest).collect(),
+            blocks: vec![],
         },
     }
 }
