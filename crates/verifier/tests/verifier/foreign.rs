@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
 use subrosa_protocol::{B256, Timestamp};
 use subrosa_verifier::CheckName::*;
 use subrosa_verifier::{
@@ -440,5 +441,40 @@ fn one_changed_bit_anywhere_in_a_bare_quote_is_refused() {
         let Ok(document) = Document::parse(&changed) else { continue };
         given.document = document;
         assert_eq!(given.report().verdict, Verdict::Refused, "bit at {at}");
+    }
+}
+
+/// The beginnings by which files are told apart.
+const BEGINNINGS: [&[u8]; 9] = [
+    b"",
+    b"{\"intel_quote\":\"",
+    b"{\"quote\":\"04000200",
+    b"-----BEGIN CERTIFICATE-----\n",
+    b"<SoftwareIdentity ",
+    &[0x30, 0x82, 0x01, 0x00, 0x30],
+    &[0, 3, 0x81, 0x12],
+    // An Intel quote of version 4, a report of version 3.
+    &[
+        4, 0, 2, 0, 0x81, 0, 0, 0, 0, 0, 0, 0, 0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9,
+        0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07,
+    ],
+    &[3, 0, 0, 0],
+];
+
+proptest! {
+    #[test]
+    fn any_bytes_are_examined_without_a_panic_and_never_accepted(
+        beginning in 0..BEGINNINGS.len(),
+        rest in proptest::collection::vec(any::<u8>(), 0..1_400),
+    ) {
+        let bytes = [BEGINNINGS[beginning], &rest].concat();
+        let mut endorsements = Endorsements::default();
+        let _ = endorsements.add(&bytes);
+        if let Ok(document) = Document::parse(&bytes) {
+            let policy = Policy::strict(Releases::default());
+            let report = examine(&document, &endorsements, None, &policy, Timestamp(1_790_000_000));
+            prop_assert_eq!(report.verdict, Verdict::Refused);
+            prop_assert!(report.first_failure().is_some());
+        }
     }
 }
