@@ -293,7 +293,7 @@ fn only_listed_machines_are_accepted_where_there_is_a_list() {
 }
 
 #[test]
-fn devices_are_refused_while_nobody_can_check_them() {
+fn devices_that_cannot_be_read_are_refused() {
     let mut world = World::new();
     world.devices = b"a GPU report".to_vec();
     assert_failed(&world.refused(), NvidiaPayloadPresent);
