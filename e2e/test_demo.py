@@ -38,6 +38,21 @@ def test_the_liar_is_refused_and_the_others_are_not(gateway):
     assert all(pod["simulated"] for pod in pods)
 
 
+def test_the_report_of_each_pod_says_what_was_checked_and_seen(gateway):
+    kinds = set()
+    for listed in gateway.get("pods"):
+        assert "SIMULATED" in listed["sentence"]
+        pod = gateway.get(f"pods/{listed['id']}")
+        report = pod["report"]
+        kinds.add(report["kind"])
+        assert (report["verdict"] == "accepted") == pod["accepted"]
+        assert report["policy"] == "simulated" and report["at"] > 0
+        assert all(check["name"] and check["protects"] for check in report["checks"])
+        seen = [check for check in report["checks"] if check["outcome"] in ("passed", "failed")]
+        assert seen and all(check["seen"] for check in seen)
+    assert kinds == {"tdx_evidence", "snp_evidence"}
+
+
 def printed(demo, start, end):
     """What stands between two marks, the marks included."""
     text = demo.text() + "\n"

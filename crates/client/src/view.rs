@@ -15,6 +15,8 @@ pub struct PodView {
     pub accepted: bool,
     /// Whether its evidence comes from the simulator and proves nothing about hardware.
     pub simulated: bool,
+    /// The verdict on its evidence in one sentence, where its evidence could be read.
+    pub sentence: Option<String>,
     /// The check that it failed, by name.
     pub failed_check: Option<String>,
     /// Why it is refused, for people.
