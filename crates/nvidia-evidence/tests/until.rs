@@ -20,8 +20,8 @@ fn appraise(world: &World, policy: &Policy, at: u64) -> (bool, u64) {
         let evidence = DeviceEvidence { architecture: *architecture, report, chain_pem };
         appraiser.device(&evidence, &world.nonce).is_accepted()
     };
-    let accepted = world.devices.iter().map(device).fold(true, |all, one| all && one);
-    (accepted, appraiser.good_until())
+    let accepted: Vec<bool> = world.devices.iter().map(device).collect();
+    (!accepted.contains(&false), appraiser.good_until())
 }
 
 #[track_caller]

@@ -199,6 +199,15 @@ fn refuses_other_algorithms() {
 }
 
 #[test]
+fn refuses_a_certificate_whose_body_names_another_algorithm() {
+    let mut der = world().leaf.der;
+    let oid = [6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3];
+    let at = der.windows(oid.len()).position(|it| it == oid).unwrap();
+    der[at + oid.len() - 1] = 2;
+    assert!(matches!(Certificate::from_der(&der), Err(CertificateError::Algorithm { .. })));
+}
+
+#[test]
 fn refuses_bytes_after_a_certificate_and_certificates_too_long() {
     let mut der = world().leaf.der;
     der.push(0);

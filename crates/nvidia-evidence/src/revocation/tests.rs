@@ -223,7 +223,13 @@ fn refuses_a_responder_that_the_issuer_did_not_appoint() {
     let mut params = responder("a", true, true);
     params.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign];
     let may_not_sign = world.middle.issue(params);
-    for responder in [&no_usage, &no_mark, &of_root, &stranger, &may_not_sign] {
+    // Signed by the issuer's key under another name.
+    let mut params = world.middle.params.clone();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "another name");
+    let key = rcgen::KeyPair::from_pem(&world.middle.key.serialize_pem()).unwrap();
+    let renamed = Issued { params, key, der: Vec::new() };
+    let of_another_name = renamed.issue(responder("a", true, true));
+    for responder in [&no_usage, &no_mark, &of_root, &stranger, &may_not_sign, &of_another_name] {
         let why = world.refused_for(&Answer { responder, ..world.about_leaf() });
         assert!(matches!(why, AnswerError::ResponderNotAppointed { .. }), "{why}");
     }

@@ -278,6 +278,21 @@ fn finds_the_manifest_that_is_wanted_or_one_that_claims_its_version() {
     assert!(store.add(b"<a/>").is_err());
 }
 
+/// A manifest of which nothing is left to compare proves nothing.
+#[test]
+fn a_comparison_of_nothing_is_not_good() {
+    let mut report =
+        [&[0x11, 0xE0, 1, 0xFF][..], &[0; 33], &[0x11, 0x60, 0, 0, 0, 0, 0, 0]].concat();
+    report.extend([0; 32]);
+    report.extend([5, 0, 11, 0, 1, 0, 0x55]); // opaque data: the video decoder is off
+    report.extend([0; 96]);
+    let report = crate::Report::parse(&report, crate::Trailing::Refuse).unwrap();
+    let rim = Parts::with_payload(&[resource("35", "True")]).parse().unwrap();
+    let comparison = crate::Comparison::of(&report, &rim, RimKind::Driver);
+    assert_eq!((comparison.compared(), &comparison.skipped[..]), (0, &[35][..]));
+    assert!(!comparison.is_good());
+}
+
 proptest! {
     #[test]
     fn garbage_never_panics(bytes: Vec<u8>) {

@@ -1,5 +1,7 @@
 //! A simulated node with its collateral, as a verifier sees them.
 
+#![allow(dead_code)] // each test file uses its own part
+
 use subrosa_nvidia_evidence::simulator::{DEVICE_ROOT_SHA256, Node, RIM_ROOT_SHA256};
 use subrosa_nvidia_evidence::{
     Architecture, Collateral, DeviceEvidence, Fingerprint, NodeAppraisal, Policy, RimStore,
