@@ -98,7 +98,7 @@ fn the_report_of_a_hopper_gpu_behind_switches_has_the_shape_of_a_real_one() {
 }
 
 #[test]
-fn a_switchs_report_has_the_shape_of_a_real_one() {
+fn the_report_of_a_switch_has_the_shape_of_a_real_one() {
     let Some(text) = vector(&format!("{SDK}/switchAttestationReport.txt")) else { return };
     let real = Shape::of(&hex::decode(text.trim()).expect("the vector is hex"));
     same_shape(&shapes(&Node::switches(1))[0], &real);

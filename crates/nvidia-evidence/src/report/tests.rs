@@ -79,7 +79,7 @@ fn names_the_driver_manifest_by_the_chip_that_a_report_states() {
 }
 
 #[test]
-fn reads_a_switchs_version_as_text() {
+fn reads_the_version_of_a_switch_as_text() {
     let report = with(&[entry(6, b"96.10.55.00.0a")]).unwrap();
     assert_eq!(report.vbios_version(Architecture::Ls10).unwrap(), "96.10.55.00.0A");
     let id = report.vbios_rim_id(Architecture::Ls10).unwrap();
@@ -88,7 +88,7 @@ fn reads_a_switchs_version_as_text() {
 }
 
 #[test]
-fn reads_the_switches_behind_a_gpu_and_a_switchs_own_number() {
+fn reads_the_switches_behind_a_gpu_and_the_own_number_of_a_switch() {
     let report = with(&[entry(22, &[1, 2, 3, 4, 5, 6, 7, 8])]).unwrap();
     let own = report.switch_numbers(Architecture::Ls10);
     assert_eq!(own, [[1, 2, 3, 4, 5, 6, 7, 8]].into());
