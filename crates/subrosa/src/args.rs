@@ -174,7 +174,7 @@ pub(crate) enum PodCommand {
         #[command(flatten)]
         config: PodConfigArgs,
     },
-    /// Look what confidential hardware this machine has, what is missing, and what to do next.
+    /// Look at what confidential hardware this machine has, what is missing, and what to do next.
     ///
     /// Exit code 0: a pod can prove what runs here; 1: it cannot.
     #[command(
@@ -337,7 +337,8 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(crate) at: Option<Timestamp>,
     /// Trust this root certificate instead of the vendor's: of the file's processor, or of VENDOR (intel,
-    /// amd, nvidia-device, nvidia-rim). What passes then proves as much as that root.
+    /// amd, nvidia-device, nvidia-rim). What passes then proves as much as that root, says SIMULATED, and is
+    /// told what its image does with text without being refused for it.
     #[arg(long, value_name = "[VENDOR=]PEM")]
     pub(crate) root: Vec<String>,
     /// What the vendors state about the hardware, where the file has it not inside: Intel's collateral as
@@ -345,7 +346,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) collateral: Vec<PathBuf>,
     /// The nonce that you sent, 64 hex digits; without it nobody can tell how old the file is.
-    #[arg(long, value_name = "HEX")]
+    #[arg(long, value_name = "HEX", value_parser = nonce)]
     pub(crate) nonce: Option<B256>,
     /// The hash of a block that you know to be the chain's, from an explorer or a node of your own: a
     /// receipt's releases must be proven from it.
@@ -360,6 +361,10 @@ pub(crate) struct ExplainArgs {
     /// Write the picture here, as SVG.
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
+}
+
+fn nonce(text: &str) -> Result<B256, String> {
+    text.parse().map_err(|_| "write the nonce as 64 hex digits".to_owned())
 }
 
 /// A time as people or programs write it.

@@ -25,6 +25,8 @@ pub(crate) struct Picture {
     pub(crate) processor: Vec<Link>,
     /// From the devices' maker to their firmware; empty where there is no device.
     pub(crate) devices: Vec<Link>,
+    /// Whether the processor's quote binds the devices' evidence.
+    pub(crate) bound: State,
     /// What both lead to: from the key to the answer.
     pub(crate) answer: Vec<Link>,
 }
@@ -219,12 +221,14 @@ impl Picture {
         if devices.iter().all(|link| matches!(link.state, State::Waived | State::Unsaid)) {
             devices.clear();
         }
+        let chain = checked.checks.iter().find(|check| check.name == "cpu_gpu_chain");
         Picture {
             sentence: checked.sentence.clone(),
             accepted: checked.verdict == Verdict::Accepted,
             simulated: checked.simulated,
             processor: links(&PROCESSOR),
             devices,
+            bound: chain.map_or(State::Unsaid, |check| State::of(check.outcome)),
             answer: links(&ANSWER),
         }
     }

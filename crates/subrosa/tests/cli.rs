@@ -155,10 +155,13 @@ fn the_doctor_names_what_is_missing_and_the_next_step() {
     let told = json(&output);
     assert_eq!(output.status.success(), told["ready"].as_bool().unwrap());
     let findings = told["findings"].as_array().unwrap();
+    let ready = told["ready"].as_bool().unwrap();
+    let any_step = findings.iter().any(|finding| finding["next_step"].is_string());
+    assert!(ready || any_step, "{told}");
     for name in ["processor by configfs-tsm", "NVIDIA GPUs", "ledger on encrypted storage"] {
         let finding = findings.iter().find(|finding| finding["name"] == name).unwrap();
-        let step = finding["next_step"].as_str();
-        assert_eq!(finding["found"].as_bool().unwrap(), step.is_none(), "{finding}");
+        let found = finding["found"].as_bool().unwrap();
+        assert!(!found || finding["next_step"].is_null(), "{finding}");
         assert!(!finding["detail"].as_str().unwrap().is_empty(), "{finding}");
     }
     let page = stdout(&subrosa(state.path(), &["pod", "doctor"]));

@@ -164,8 +164,12 @@ fn a_bare_quote_without_what_it_takes_is_refused_with_the_next_step() {
     let told = String::from_utf8(told.stderr).unwrap();
     assert!(told.contains("--collateral FILE"), "{told}");
 
-    let (code, report) = verify(&[&quote, "--at", NOW, "--collateral", &collateral]);
+    let arguments = [&quote, "--at", NOW, "--collateral", &collateral];
+    let (code, report) = verify(&arguments);
     assert_eq!((code, failed(&report)), (1, "tee_cert_chain"));
+    let told = subrosa(&[&["verify"], &arguments[..]].concat());
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(told.contains("simulated") && told.contains("--network FILE"), "{told}");
 }
 
 #[test]
@@ -209,6 +213,8 @@ fn a_time_is_read_as_programs_and_as_people_write_it() {
     let (_, one) = verify(&[&document, "--policy", &policy, "--at", NOW]);
     let (_, other) = verify(&[&document, "--policy", &policy, "--at", "2026-09-21T14:13:20Z"]);
     assert_eq!(one, other);
+    let wrong = subrosa(&["verify", &document, "--nonce", "11"]);
+    assert!(String::from_utf8(wrong.stderr).unwrap().contains("64 hex digits"));
     let wrong = subrosa(&["verify", &document, "--at", "yesterday"]);
     assert!(String::from_utf8(wrong.stderr).unwrap().contains("2026-11-28T00:00:00Z"));
 }
@@ -231,7 +237,7 @@ fn the_page_names_each_check_with_what_it_guards_against_and_what_was_seen() {
 fn explain_draws_the_chain_in_the_terminal_and_in_a_file() {
     let machine = Machine::new();
     let picture = machine.folder.path().join("chain.svg");
-    let arguments = [
+    let arguments: [&str; 8] = [
         "explain",
         &machine.document(),
         "--policy",
@@ -247,9 +253,11 @@ fn explain_draws_the_chain_in_the_terminal_and_in_a_file() {
     let links = ["the maker's root", "the machine", "the quote", "the image", "the key"];
     let places: Vec<_> = links.iter().map(|link| drawn.find(link)).collect();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{drawn}");
-    let svg = std::fs::read_to_string(picture).unwrap();
+    let svg = std::fs::read_to_string(&picture).unwrap();
     assert!(svg.starts_with("<svg ") && svg.contains("SIMULATED"), "{svg}");
     assert_eq!(subrosa(&["explain", "/nonexistent"]).status.code(), Some(2));
+    let nowhere = [&arguments[..7], &["/nonexistent/chain.svg"]].concat();
+    assert_eq!(subrosa(&nowhere).status.code(), Some(2));
 }
 
 /// Where the evidence of real machines lies, if it does.

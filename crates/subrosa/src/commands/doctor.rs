@@ -20,6 +20,9 @@ const IN_MEMORY: [&str; 2] = ["ramfs", "tmpfs"];
 /// What a pod needs one of, to prove anything: the names that the probe gives them.
 const PROCESSORS: [&str; 3] = ["processor by configfs-tsm", DSTACK, "Gramine enclave"];
 
+/// How the probe begins a step that is none.
+const NOTHING_TO_DO: &str = "Nothing to do";
+
 /// The finding that this is a guest of dstack, whose disk is encrypted.
 const DSTACK: &str = "dstack's guest agent";
 
@@ -41,6 +44,8 @@ struct FindingTold {
 impl From<Finding> for FindingTold {
     fn from(finding: Finding) -> FindingTold {
         let Finding { name, found, detail, next_step } = finding;
+        // What is not here and need not be is no step.
+        let next_step = next_step.filter(|step| !step.starts_with(NOTHING_TO_DO));
         FindingTold { name, found, detail, next_step }
     }
 }
@@ -65,13 +70,14 @@ pub(crate) async fn run(config: Option<&Path>, output: &Output) -> Result<ExitCo
 
 fn tell(told: &Told, output: &Output) {
     for finding in &told.findings {
-        let mark = match finding.found {
-            true => output.paint(Tone::Good, "found  "),
-            false => output.paint(Tone::Warning, "missing"),
+        let mark = match (finding.found, &finding.next_step) {
+            (true, _) => output.paint(Tone::Good, "found   "),
+            (false, Some(_)) => output.paint(Tone::Warning, "missing "),
+            (false, None) => output.paint(Tone::Faint, "not here"),
         };
         output.line(format!("{mark} {:26} {}", finding.name, finding.detail));
         if let Some(step) = &finding.next_step {
-            output.line(format!("        next: {step}"));
+            output.line(format!("         next: {step}"));
         }
     }
     output.line("");
@@ -98,7 +104,7 @@ fn storage(config: &PodConfig, mounts: &str, in_dstack: bool) -> [FindingTold; 2
         }),
     };
     let ledger = Mount::of(&config.state_dir, mounts);
-    let encrypted = ledger.as_ref().is_some_and(|mount| mount.is_encrypted(in_dstack));
+    let encrypted = ledger.as_ref().is_some_and(|mount| mount.is_encrypted(in_dstack, is_crypt));
     let ledger = FindingTold {
         name: "ledger on encrypted storage",
         found: encrypted,
@@ -147,11 +153,19 @@ impl<'a> Mount<'a> {
         nearest.map(|(_, mount)| mount)
     }
 
-    /// Whether the guest encrypts it: a mapped device, or dstack's pool, which lies on one.
-    fn is_encrypted(&self, in_dstack: bool) -> bool {
+    /// Whether the guest encrypts it: a device that dm-crypt maps, or dstack's pool, which lies on one.
+    fn is_encrypted(&self, in_dstack: bool, is_crypt: impl Fn(&str) -> bool) -> bool {
         let mapped = self.source.starts_with("/dev/mapper/") || self.source.starts_with("/dev/dm-");
-        mapped || (in_dstack && self.kind == "zfs")
+        (mapped && is_crypt(self.source)) || (in_dstack && self.kind == "zfs")
     }
+}
+
+/// Whether a mapped device is dm-crypt's; LVM maps others too. The kernel names the kind first.
+fn is_crypt(source: &str) -> bool {
+    let device = absolute(Path::new(source));
+    let name = device.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let kind = std::fs::read_to_string(format!("/sys/class/block/{name}/dm/uuid"));
+    kind.is_ok_and(|kind| kind.starts_with("CRYPT-"))
 }
 
 /// The path from the root, with links followed as far as it exists.
@@ -189,12 +203,14 @@ mod tests {
 
     #[test]
     fn storage_that_the_host_reads_is_not_taken_for_encrypted() {
-        assert!(mount("/nowhere/data/state").is_encrypted(false));
+        let encrypted = |path, in_dstack, crypt| mount(path).is_encrypted(in_dstack, |_| crypt);
+        assert!(encrypted("/nowhere/data/state", false, true));
+        assert!(!encrypted("/nowhere/data/state", true, false), "LVM maps devices too");
         for plain in ["/nowhere/data/plain/state", "/nowhere/shm/state", "/state"] {
-            assert!(!mount(plain).is_encrypted(true), "{plain}");
+            assert!(!encrypted(plain, true, true), "{plain}");
         }
-        let pool = mount("/nowhere/pool/state");
-        assert!(pool.is_encrypted(true) && !pool.is_encrypted(false));
+        assert!(encrypted("/nowhere/pool/state", true, false));
+        assert!(!encrypted("/nowhere/pool/state", false, false));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::verify;
 use crate::args::{Common, ExplainArgs};
@@ -16,8 +16,11 @@ pub(crate) fn run(common: &Common, args: &ExplainArgs, output: &Output) -> Resul
     };
     let picture = Picture::of(&checked);
     if let Some(path) = &args.svg {
-        std::fs::write(path, picture::svg(&picture))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        if let Err(error) = std::fs::write(path, picture::svg(&picture)) {
+            // Not 1, which would say that the file was refused.
+            output.note(format!("cannot write {}: {error}", path.display()));
+            return Ok(ExitCode::from(verify::UNREADABLE));
+        }
         output.note(format!("the picture is in {}", path.display()));
     }
     output.value(&checked);

@@ -12,10 +12,12 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::json;
 use subrosa_chain::Network;
 use subrosa_client::export::{self, Against, BUNDLE_BYTES_MAX, BundleCheck};
-use subrosa_protocol::Timestamp;
 use subrosa_protocol::hash::sha256;
+use subrosa_protocol::{B256, Timestamp};
 use subrosa_verifier::{
-    Cpu, Document, Endorsements, Outcome, Policy, Releases, Root, Trust, Verdict, examine,
+    AMD_ARK_GENOA_SHA256, AMD_ARK_MILAN_SHA256, AMD_ARK_TURIN_SHA256, Cpu, Document, Endorsements,
+    INTEL_ROOT_SHA256, NVIDIA_DEVICE_ROOT_SHA256, NVIDIA_RIM_ROOT_SHA256, Outcome, Policy,
+    Releases, Root, SIMULATOR_AMD_ROOT_SHA256, SIMULATOR_ROOT_SHA256, Trust, Verdict, examine,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -26,11 +28,24 @@ use crate::args::{Common, VerifyArgs};
 use crate::checked::Checked;
 use crate::output::{Output, Tone};
 
-/// The exit code for a file that cannot be read.
-const UNREADABLE: u8 = 2;
+/// The exit code for a file that cannot be read or written.
+pub(crate) const UNREADABLE: u8 = 2;
 
 /// A root certificate has 1 to 3 kB.
 const ROOT_BYTES_MAX: usize = 64 * 1024;
+
+/// The roots that a strict policy trusts anyway.
+const VENDORS: [B256; 6] = [
+    AMD_ARK_GENOA_SHA256,
+    AMD_ARK_MILAN_SHA256,
+    AMD_ARK_TURIN_SHA256,
+    INTEL_ROOT_SHA256,
+    NVIDIA_DEVICE_ROOT_SHA256,
+    NVIDIA_RIM_ROOT_SHA256,
+];
+
+/// Simulated roots of processors.
+const SIMULATORS: [B256; 2] = [SIMULATOR_AMD_ROOT_SHA256, SIMULATOR_ROOT_SHA256];
 
 pub(crate) fn run(common: &Common, args: &VerifyArgs, output: &Output) -> Result<ExitCode> {
     let checked = match check(common, args) {
@@ -47,22 +62,25 @@ pub(crate) fn run(common: &Common, args: &VerifyArgs, output: &Output) -> Result
 
 /// What to do about a refusal, where something can be done.
 fn next_step(common: &Common, args: &VerifyArgs, checked: &Checked) -> Option<&'static str> {
-    let unproven =
-        |check: &&BundleCheck| check.name == "releases_proof" && check.outcome == Outcome::Absent;
-    if checked.checks.iter().any(|check| unproven(&check)) {
-        return Some(
-            "ask for an export with a proof of its releases, by a client with a node that gives it",
-        );
-    }
     let failed = checked.checks.iter().find(|check| check.outcome == Outcome::Failed)?;
+    let names_none = common.network.is_none() && args.policy.is_none();
+    let simulated = || SIMULATORS.iter().any(|root| failed.seen.contains(&hex::encode(root)));
     match failed.name.as_str() {
-        "intel_pcs_collateral" | "amd_kds_collateral" if args.collateral.is_empty() => {
-            Some("give what the vendor states about the platform with --collateral FILE")
+        "intel_pcs_collateral" if failed.seen.contains("collateral came along") => Some(
+            "give Intel's TCB info, QE identity and revocation lists with --collateral FILE: the JSON \
+             of a quote's collateral, or the service's answers",
+        ),
+        "amd_kds_collateral" if failed.seen.contains("was given") => Some(
+            "give AMD's certificates of the chip and above it (VCEK, ASK, ARK) and its revocation list \
+             with --collateral FILE, each or all in one PEM",
+        ),
+        "nonce_match" if args.nonce.is_none() && checked.kind == "vllm_proxy" => {
+            Some("give the nonce that you sent with --nonce HEX")
         }
-        "tee_cert_chain" if common.network.is_none() && args.policy.is_none() => {
-            Some("no network was named, so only real hardware counts; see --network")
+        "tee_cert_chain" if names_none && simulated() => {
+            Some("the evidence is simulated: name the network that allows it with --network FILE")
         }
-        "tee_measurement" if common.network.is_none() && args.policy.is_none() => {
+        "tee_measurement" if names_none => {
             Some("name the released images with --network FILE or --policy FILE")
         }
         _ => None,
@@ -116,6 +134,11 @@ fn check_bundle(
     network: Option<&Network>,
     args: &VerifyArgs,
 ) -> Result<Checked, String> {
+    if args.nonce.is_some() || !args.collateral.is_empty() {
+        return Err("an exported receipt carries its collateral and answers no nonce of yours: leave \
+                    --collateral and --nonce out"
+            .into());
+    }
     let mut policy = policy;
     if !args.root.is_empty() {
         let mut rooted = policy.unwrap_or_else(|| preset(network));
@@ -151,7 +174,7 @@ fn trust_roots(policy: &mut Policy, roots: &[String], cpu: Cpu) -> Result<(), St
         let pem = read(Path::new(path), ROOT_BYTES_MAX)?;
         let certificate = CertificateDer::from_pem_slice(&pem)
             .map_err(|_| format!("{path} is no certificate in PEM"))?;
-        let root = Root::Sha256(sha256(&certificate));
+        let fingerprint = sha256(&certificate);
         let place = match vendor {
             "amd" => &mut policy.roots.amd,
             "intel" => &mut policy.roots.intel,
@@ -162,8 +185,11 @@ fn trust_roots(policy: &mut Policy, roots: &[String], cpu: Cpu) -> Result<(), St
                 return Err(format!("--root names an unknown vendor, write one of {known}"));
             }
         };
-        *place = root;
-        policy.trust = Trust::Simulated;
+        // Naming the vendor's own root changes nothing.
+        if !VENDORS.contains(&fingerprint) {
+            *place = Root::Sha256(fingerprint);
+            policy.trust = Trust::Simulated;
+        }
     }
     Ok(())
 }
@@ -186,23 +212,22 @@ fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
 }
 
 /// The page: one line of verdict, then each check with what it guards against and what was seen; at
-/// the end those that this kind of file has no place for.
+/// the end those of which this file says nothing.
 pub(crate) fn tell(checked: &Checked, output: &Output) {
-    let told = match checked.verdict {
-        Verdict::Accepted => Tone::Good,
-        Verdict::Refused => Tone::Bad,
-    };
-    output.line(output.paint(told, &checked.sentence));
+    output.line(output.paint(verdict_tone(checked), &checked.sentence));
     let (kind, policy, at) = (&checked.kind, &checked.policy, told_time(checked.at));
     output.line(format!("{kind}, policy {policy}, as of {at}"));
     output.line("");
-    let said = |check: &&BundleCheck| check.outcome != Outcome::Absent || !check.seen.is_empty();
+    let said = |check: &&BundleCheck| check.outcome != Outcome::Absent;
     let (made, unsaid): (Vec<_>, Vec<_>) = checked.checks.iter().partition(said);
-    made.iter().for_each(|check| tell_check(check, output));
+    tell_checks(&made, output);
     if !unsaid.is_empty() {
         output.line("");
-        output.line("not said by this file, or not looked at after a failure:");
-        unsaid.iter().for_each(|check| tell_check(check, output));
+        output.line(match checked.verdict {
+            Verdict::Accepted => "this kind of file says nothing about:",
+            Verdict::Refused => "not said by this file, or not looked at after a failure:",
+        });
+        tell_checks(&unsaid, output);
     }
     output.line("");
     if let Some(from) = &checked.releases_from {
@@ -211,12 +236,27 @@ pub(crate) fn tell(checked: &Checked, output: &Output) {
     checked.told.iter().for_each(|line| output.line(line));
 }
 
-fn tell_check(check: &BundleCheck, output: &Output) {
-    let outcome = output.paint(tone(check.outcome), format!("{:7}", mark(check.outcome)));
-    let guards = output.paint(Tone::Faint, format!("guards against {}", check.protects));
-    output.line(format!("{outcome} {:24} {guards}", check.name));
-    if !check.seen.is_empty() {
-        output.line(format!("        {}", check.seen));
+/// What is simulated is never told in the colour of what is proved.
+pub(crate) fn verdict_tone(checked: &Checked) -> Tone {
+    match checked.verdict {
+        Verdict::Accepted if checked.simulated => Tone::Warning,
+        Verdict::Accepted => Tone::Good,
+        Verdict::Refused => Tone::Bad,
+    }
+}
+
+/// Checks one by one; what several in a row saw alike stands once, under the last of them.
+fn tell_checks(checks: &[&BundleCheck], output: &Output) {
+    for (at, check) in checks.iter().enumerate() {
+        let outcome = output.paint(tone(check.outcome), format!("{:7}", mark(check.outcome)));
+        let guards = output.paint(Tone::Faint, format!("guards against {}", check.protects));
+        output.line(format!("{outcome} {:24} {guards}", check.name));
+        let next = checks.get(at + 1);
+        let alike =
+            next.is_some_and(|next| (next.outcome, &next.seen) == (check.outcome, &check.seen));
+        if !check.seen.is_empty() && !alike {
+            output.line(format!("        {}", check.seen));
+        }
     }
 }
 

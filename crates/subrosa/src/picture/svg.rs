@@ -13,6 +13,8 @@ const HEAD_HEIGHT: usize = 64;
 const FOOT_HEIGHT: usize = 44;
 /// What fits a box at 11 px.
 const SEEN_CHARS: usize = 52;
+/// For what does not hold for sure.
+const BROKEN_LINE: &str = " stroke-dasharray=\"5 4\"";
 /// The column in which what was seen begins.
 const SEEN_AT: usize = 198;
 /// What fits the head at 15 px, for each box beside another.
@@ -41,7 +43,8 @@ pub(crate) fn svg(picture: &Picture) -> String {
             canvas.arrow((MARGIN + BOX_WIDTH / 2, processor), to);
         }
         if !picture.devices.is_empty() {
-            canvas.arrow((MARGIN + BOX_WIDTH + GAP + BOX_WIDTH / 2, devices), to);
+            let from = (MARGIN + BOX_WIDTH + GAP + BOX_WIDTH / 2, devices);
+            canvas.line(from, to, if picture.bound == State::Holds { "" } else { BROKEN_LINE });
         }
         top = canvas.chain(&picture.answer, left, top + GAP);
     }
@@ -65,7 +68,11 @@ pub(crate) fn svg(picture: &Picture) -> String {
     let _ = write!(document, "<text class=\"t\" x=\"{MARGIN}\" y=\"32\">{heading}</text>");
     for (at, line) in sentence.iter().enumerate() {
         let y = 56 + at * LINE_HEIGHT;
-        let colour = if picture.accepted { "#1a7f37" } else { "#cf222e" };
+        let colour = match picture.accepted {
+            true if picture.simulated => "#9a6700",
+            true => "#1a7f37",
+            false => "#cf222e",
+        };
         let text = escaped(line);
         let _ = write!(
             document,
@@ -109,7 +116,7 @@ impl Canvas {
         let colour = colour(link.state);
         let dash = match link.state {
             State::Holds | State::Broken => "",
-            State::Waived | State::Unsaid => " stroke-dasharray=\"5 4\"",
+            State::Waived | State::Unsaid => BROKEN_LINE,
         };
         let _ = write!(
             self.out,
@@ -137,10 +144,14 @@ impl Canvas {
     }
 
     fn arrow(&mut self, from: (usize, usize), to: (usize, usize)) {
+        self.line(from, to, "");
+    }
+
+    fn line(&mut self, from: (usize, usize), to: (usize, usize), dash: &str) {
         let middle = (from.1 + to.1) / 2;
         let _ = write!(
             self.out,
-            "<path class=\"e\" d=\"M{} {}V{middle}H{}V{}\"/>",
+            "<path class=\"e\" d=\"M{} {}V{middle}H{}V{}\"{dash}/>",
             from.0, from.1, to.0, to.1
         );
     }
@@ -234,6 +245,20 @@ mod tests {
         let without = svg(&Picture::of(&checked(Outcome::Waived, &[])));
         assert!(with.contains("width=\"1208\""), "{}", &with[..120]);
         assert!(without.contains("width=\"608\""), "{}", &without[..120]);
+    }
+
+    #[test]
+    fn the_arrow_from_devices_that_are_not_bound_is_broken() {
+        let broken = |outcome| {
+            let drawn = svg(&Picture::of(&checked(Outcome::Passed, &[("cpu_gpu_chain", outcome)])));
+            let paths = drawn.split("<path class=\"e\"").skip(1);
+            paths
+                .filter(|path| path.split_once("/>").is_some_and(|it| it.0.contains("dash")))
+                .count()
+        };
+        assert_eq!(broken(Outcome::Passed), 0);
+        assert_eq!(broken(Outcome::Absent), 1);
+        assert_eq!(broken(Outcome::Failed), 1);
     }
 
     #[test]

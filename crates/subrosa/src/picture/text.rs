@@ -16,14 +16,24 @@ pub(crate) fn text(picture: &Picture, output: &Output) -> Vec<String> {
         lines.push("  │     ▼".into());
         chain(&picture.devices, "  │     ", output, &mut lines);
         lines.push("  │     │".into());
-        lines.push("  ├◀────┘ bound by the same quote".into());
+        lines.push(match picture.bound {
+            State::Holds => "  ├◀────┘ bound by the same quote".into(),
+            State::Unsaid | State::Waived => {
+                "  ├◀╌╌╌╌┘ joined by the nonce alone, not by the quote".into()
+            }
+            State::Broken => "  ├  ✗  ┘ not bound by the quote".into(),
+        });
     }
     if !picture.processor.is_empty() && !picture.answer.is_empty() {
         lines.extend(["  │".into(), "  ▼".into()]);
     }
     chain(&picture.answer, "  ", output, &mut lines);
     lines.push(String::new());
-    let tone = if picture.accepted { Tone::Good } else { Tone::Bad };
+    let tone = match picture.accepted {
+        true if picture.simulated => Tone::Warning,
+        true => Tone::Good,
+        false => Tone::Bad,
+    };
     lines.push(output.paint(tone, &picture.sentence));
     lines
 }
@@ -38,7 +48,8 @@ fn chain(links: &[Link], margin: &str, output: &Output, lines: &mut Vec<String>)
         lines.push(format!("{margin}{sign} {title} {}", output.paint(Tone::Faint, link.about)));
         for seen in &link.seen {
             let sign = output.paint(tone(seen.state), seen.state.sign());
-            lines.push(format!("{margin}│   {sign} {:24} {}", seen.check, seen.text));
+            let said = if seen.text.is_empty() { seen.state.word() } else { &seen.text };
+            lines.push(format!("{margin}│   {sign} {:24} {said}", seen.check));
         }
     }
 }
@@ -71,6 +82,21 @@ mod tests {
         let rest = ["driver and firmware", "the key", "the workload", "the answer's receipt"];
         let places: Vec<_> = order.iter().chain(&rest).map(|title| drawn.find(title)).collect();
         assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}");
+    }
+
+    #[test]
+    fn devices_that_the_quote_does_not_bind_are_not_told_as_bound() {
+        for (outcome, words) in [
+            (Outcome::Passed, "bound by the same quote"),
+            (Outcome::Absent, "joined by the nonce alone"),
+            (Outcome::Failed, "not bound by the quote"),
+        ] {
+            let picture = Picture::of(&checked(Outcome::Passed, &[("cpu_gpu_chain", outcome)]));
+            let drawn = text(&picture, &Output::new(false)).join("\n");
+            assert!(drawn.contains(words), "{outcome:?}: {drawn}");
+            let same = drawn.contains("bound by the same quote");
+            assert_eq!(same, outcome == Outcome::Passed, "{outcome:?}");
+        }
     }
 
     #[test]
