@@ -10,7 +10,7 @@ use dcap_qvl::{
 };
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use subrosa_protocol::{B256, Timestamp};
+use subrosa_protocol::{B256, Duration, Timestamp};
 
 use crate::chain::certificates;
 use crate::check::CheckName;
@@ -127,7 +127,9 @@ impl Authentic {
         if let Some((name, message)) = self.stopped {
             checks.fail(name, printable(&message));
         }
-        self.claims.map_or(now, |claims| Timestamp(claims.earliest_expiration_date))
+        // A revocation list is refused in the very second of its next update.
+        self.claims
+            .map_or(now, |claims| Timestamp(claims.earliest_expiration_date).before(Duration(1)))
     }
 }
 
@@ -198,7 +200,8 @@ fn pinned_root(
     };
     let got = B256::from(<[u8; 32]>::from(Sha256::digest(root)));
     if got != fingerprint {
-        return Err(format!("the chain ends in the root {got}, policy pins {fingerprint}"));
+        let (got, pinned) = (hex::encode(got), hex::encode(fingerprint));
+        return Err(format!("the chain ends in the root {got}, policy pins {pinned}"));
     }
     if revoker != [authority.clone(), root.clone()] {
         return Err("the PCK CRL is not of the authority that issued the PCK certificate".into());

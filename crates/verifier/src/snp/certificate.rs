@@ -4,6 +4,8 @@
 //! strict DER, nothing behind the end, and the algorithm outside the signature equal to the one
 //! inside. Serial numbers may be zero, as those of all chips are.
 
+use std::collections::BTreeSet;
+
 use ring::signature::{ECDSA_P384_SHA384_FIXED, RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
 use subrosa_protocol::Timestamp;
 use x509_cert::certificate::{CertificateInner, Rfc5280, Version};
@@ -250,12 +252,10 @@ fn critical_are_among(extensions: &[Extension], known: &[ObjectIdentifier]) -> b
 
 /// An extension that stands twice would let two readers take different ones.
 fn check_distinct(extensions: &[Extension]) -> Result<(), BadCertificate> {
-    let twice = |(at, one): (usize, &Extension)| {
-        extensions[..at].iter().any(|before| before.extn_id == one.extn_id)
-    };
-    match extensions.iter().enumerate().any(twice) {
-        true => Err(BadCertificate::Twice),
-        false => Ok(()),
+    let mut seen = BTreeSet::new();
+    match extensions.iter().all(|one| seen.insert(one.extn_id)) {
+        true => Ok(()),
+        false => Err(BadCertificate::Twice),
     }
 }
 

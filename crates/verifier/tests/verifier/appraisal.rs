@@ -53,6 +53,11 @@ fn an_attested_pod_expires_with_its_block_its_collateral_or_its_signer() {
     let month = 30 * 24 * 3_600;
     let expires = world.attested().expires();
     assert!(expires > NOW && expires.0 < NOW.0 + month, "{expires}");
+    // Good in its last second, refused in the next.
+    let evidence = world.evidence();
+    recheck(&evidence, &world.policy, expires).unwrap();
+    let refusal = recheck(&evidence, &world.policy, Timestamp(expires.0 + 1)).unwrap_err();
+    assert_failed(&refusal, IntelPcsCollateral);
 }
 
 #[test]
