@@ -10,7 +10,9 @@ use x509_cert::name::Name;
 use crate::crypto;
 use crate::hexes::Fingerprint;
 use crate::revocation::{AnswerError, Status, window};
-use crate::x509::{Certificate, Signatures, Signed, check_extensions, extension, seconds};
+use crate::x509::{
+    Certificate, Signatures, Signed, check_extensions, check_serial, extension, magnitude, seconds,
+};
 
 /// NVIDIA's lists are under 2 KiB; a list of 7000 entries still fits.
 pub const CRL_BYTES_MAX: usize = 256 * 1024;
@@ -88,5 +90,6 @@ fn entry(revoked: &RevokedCert) -> Result<(Vec<u8>, Status), AnswerError> {
         Some(CrlReason::CertificateHold) => Status::Hold,
         _ => Status::Revoked,
     };
-    Ok((revoked.serial_number.as_bytes().to_vec(), status))
+    check_serial(&revoked.serial_number)?;
+    Ok((magnitude(&revoked.serial_number).to_vec(), status))
 }

@@ -38,8 +38,9 @@ pub(crate) fn signer(name: &str) -> CertificateParams {
     params.not_before = date_time_ymd(2020, 1, 1);
     params.not_after = date_time_ymd(2030, 1, 1);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    // Every other serial number has its top bit set, and with it a byte for the sign.
     let serial = crypto::sha256(name.as_bytes());
-    params.serial_number = Some(SerialNumber::from([&[0x11], &serial[..8]].concat()));
+    params.serial_number = Some(SerialNumber::from([&[serial[8] | 1], &serial[..8]].concat()));
     params
 }
 
@@ -214,7 +215,10 @@ impl<'a> Answer<'a> {
                 &tlv(0x30, &[&tlv(6, &[oid]), &[5, 0]]),
                 &tlv(0x04, &[&crypto::hash(self.hash, &name(&issuer))]),
                 &tlv(0x04, &[&crypto::hash(self.hash, issuer.point())]),
-                &tlv(0x02, &[self.about.certificate().serial()]),
+                &tlv(
+                    0x02,
+                    &[sign(self.about.certificate().serial()), self.about.certificate().serial()],
+                ),
             ],
         );
         let next = self.next_update.map(|it| tlv(0xA0, &[&time(it)])).unwrap_or_default();
@@ -252,4 +256,9 @@ pub(crate) fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     }
     out.extend(value);
     out
+}
+
+/// The byte that keeps a number positive in DER where its top bit is set.
+fn sign(number: &[u8]) -> &'static [u8] {
+    if number[0] >= 0x80 { &[0] } else { &[] }
 }

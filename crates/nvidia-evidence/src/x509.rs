@@ -12,6 +12,7 @@ use x509_cert::ext::Extensions;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
 use x509_cert::name::Name;
+use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::AlgorithmIdentifierRef;
 use x509_cert::time::Time;
 use x509_cert::{TbsCertificate, Version};
@@ -46,6 +47,9 @@ pub enum CertificateError {
     /// The key is not a P-384 key.
     #[error("the key is not a P-384 key")]
     Key,
+    /// The serial number is below zero.
+    #[error("the serial number is below zero")]
+    Serial,
     /// An extension that must be understood is not.
     #[error("the critical extension {oid} is unknown")]
     CriticalExtension { oid: String },
@@ -88,6 +92,7 @@ impl Certificate {
             return Err(CertificateError::Version);
         }
         signed.check_algorithm(&tbs.signature().to_der()?)?;
+        check_serial(tbs.serial_number())?;
         let extensions = tbs.extensions();
         check_extensions(extensions, |oid| {
             matches!(
@@ -124,9 +129,9 @@ impl Certificate {
         self.tbs.issuer()
     }
 
-    /// The serial number, big-endian without leading zeros.
+    /// The serial number, as [`magnitude`] writes it.
     pub(crate) fn serial(&self) -> &[u8] {
-        self.tbs.serial_number().as_bytes()
+        magnitude(self.tbs.serial_number())
     }
 
     /// First and last second of validity, both included.
@@ -325,6 +330,22 @@ fn point(tbs: &TbsCertificate) -> Result<Vec<u8>, CertificateError> {
     let known =
         info.algorithm.oid == EC_PUBLIC_KEY && curve == Some(SECP384R1) && point.len() == POINT_LEN;
     if known { Ok(point.to_vec()) } else { Err(CertificateError::Key) }
+}
+
+/// A serial number, big-endian without the byte that DER writes before a top bit that is set: in
+/// the one form in which certificates, lists and OCSP answers are compared. Zero is one byte.
+pub(crate) fn magnitude(serial: &SerialNumber) -> &[u8] {
+    match serial.as_bytes() {
+        [0, rest @ ..] if !rest.is_empty() => rest,
+        bytes => bytes,
+    }
+}
+
+/// Refuses a serial number below zero (RFC 5280, section 4.1.2.2): without its sign it could pass
+/// for another one.
+pub(crate) fn check_serial(serial: &SerialNumber) -> Result<(), CertificateError> {
+    let negative = serial.as_bytes().first().is_some_and(|first| *first >= 0x80);
+    if negative { Err(CertificateError::Serial) } else { Ok(()) }
 }
 
 pub(crate) fn seconds(time: &Time) -> u64 {

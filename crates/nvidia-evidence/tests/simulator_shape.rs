@@ -187,3 +187,22 @@ fn a_switch_of_another_node_is_one_that_no_gpu_names() {
     assert!(!shapes[..8].iter().any(named));
     assert_eq!(shapes.len(), 12);
 }
+
+/// Half of the genuine ones do, and need one more byte in DER.
+#[test]
+fn some_simulated_serial_numbers_have_their_top_bit_set() {
+    let pem = Node::hopper(1).evidence(&[1; 32])[0].chain_pem.clone();
+    let ders = pem.split("-----BEGIN CERTIFICATE-----").skip(1).map(|it| {
+        let base64 = it.split("-----END").next().unwrap().replace('\n', "");
+        STANDARD.decode(base64).unwrap()
+    });
+    // The serial number follows the version, in DER: its tag, its length, its bytes.
+    let version = [0xA0, 3, 2, 1, 2, 2];
+    let signs = ders.map(|der| {
+        let at = der.windows(version.len()).position(|it| it == version).unwrap();
+        let [0, first] = der[at + version.len() + 1..][..2] else { return false };
+        first >= 0x80
+    });
+    let signs: BTreeSet<bool> = signs.collect();
+    assert_eq!(signs.len(), 2, "some have it, some have not");
+}

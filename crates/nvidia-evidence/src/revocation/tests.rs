@@ -75,6 +75,47 @@ fn accepts_good_answers_about_every_certificate() {
     assert_eq!(world.with(&world.about_leaf()), Ok(2));
 }
 
+/// A leaf whose serial number is `serial`, as DER writes it: with a byte for the sign where its top
+/// bit is set.
+fn world_with_serial(serial: &[u8]) -> World {
+    let mut world = world();
+    let mut params = signer("leaf");
+    params.serial_number = Some(rcgen::SerialNumber::from_slice(serial));
+    world.leaf = world.middle.issue(params);
+    world
+}
+
+#[test]
+fn finds_answers_and_list_entries_for_serial_numbers_with_their_top_bit_set() {
+    for serial in [&[0xC6, 0xFB, 1][..], &[0x80], &[0xFF; 19], &[0x7F, 0xFF], &[0]] {
+        let world = world_with_serial(serial);
+        assert_eq!(world.leaf.certificate().serial(), serial);
+        assert_eq!(world.with(&world.about_leaf()), Ok(2));
+        let status = Status::Revoked;
+        let expected =
+            Err(RevocationError::NotGood { index: 0, subject: "leaf".to_owned(), status });
+        let answer = Answer { status: revoked(Some(1)), ..world.about_leaf() };
+        assert_eq!(world.with(&answer), expected);
+        let list = world.middle.list(&[(&world.leaf, RevocationReason::KeyCompromise)]);
+        assert_eq!(world.check(&[world.about_middle().der()], &[list]), expected);
+    }
+}
+
+#[test]
+fn refuses_serial_numbers_below_zero() {
+    let world = world_with_serial(&[0x41, 0x52, 0x63, 0x74]);
+    let below_zero = |mut der: Vec<u8>| {
+        let at = der.windows(4).position(|it| it == [0x41, 0x52, 0x63, 0x74]).unwrap();
+        der[at] |= 0x80;
+        der
+    };
+    let error = Certificate::from_der(&below_zero(world.leaf.der.clone())).unwrap_err();
+    assert_eq!(error, CertificateError::Serial);
+    let list = world.middle.list(&[(&world.leaf, RevocationReason::KeyCompromise)]);
+    let error = RevocationList::parse(&below_zero(list)).unwrap_err();
+    assert_eq!(error, AnswerError::Certificate(CertificateError::Serial));
+}
+
 #[test]
 fn accepts_an_issuer_that_answers_itself() {
     let world = world();

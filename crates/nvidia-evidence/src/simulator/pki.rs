@@ -91,7 +91,8 @@ impl Certified {
     }
 
     fn root(name: Name, key_name: &str, not_after: OffsetDateTime) -> Certified {
-        let subject = Subject::authority(name, key_name, not_after);
+        let mut subject = Subject::authority(name, key_name, not_after);
+        subject.serial[0] &= 0x7F;
         let (key, parameters) = (subject.key.clone(), subject.parameters());
         let certificate = parameters.self_signed(&key).expect(ISSUES);
         subject.certified(parameters, certificate)
@@ -405,8 +406,9 @@ pub(super) fn end_of_manifests() -> OffsetDateTime {
 
 impl Subject {
     fn authority(name: Name, key_name: &str, not_after: OffsetDateTime) -> Subject {
+        // Some have their top bit set, as many genuine ones do; all are as long.
         let mut serial = Sha256::digest(format!("serial {key_name}"))[..16].to_vec();
-        serial[0] = serial[0] & 0x3F | 0x40;
+        serial[0] |= 0x40;
         Subject {
             name,
             key: Key::named(key_name),
