@@ -26,6 +26,13 @@ const DEPTH_MAX: usize = 16;
 /// A measurement has up to a few dozen alternatives.
 const ATTRIBUTES_MAX: usize = 272;
 
+/// Manifests bind six namespaces. Every element that binds one keeps all that are in scope: without
+/// a bound a short document would fill the memory.
+const BINDINGS_MAX: usize = 16;
+
+/// A prefix and its namespace have up to sixty bytes. Elements and attributes keep copies of them.
+const BINDING_BYTES_MAX: usize = 128;
+
 /// Why bytes are no XML of the understood kind.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[allow(missing_docs)] // the fields are named by the messages
@@ -274,7 +281,13 @@ fn scope(outer: Rc<Scope>, bindings: Vec<(String, String)>) -> Result<Rc<Scope>,
         if named && (!is_name(&prefix) || prefix.starts_with("xml") || uri.is_empty()) {
             return Err(not_understood(&format!("the namespace declaration of \"{prefix}\"")));
         }
+        if prefix.len() + uri.len() > BINDING_BYTES_MAX {
+            return Err(not_understood("a namespace with too long a name"));
+        }
         scope.insert(prefix, uri);
+        if scope.len() > BINDINGS_MAX {
+            return Err(not_understood("too many namespaces"));
+        }
     }
     Ok(Rc::new(scope))
 }

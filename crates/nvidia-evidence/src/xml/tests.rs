@@ -182,7 +182,7 @@ fn refuses_other_characters() {
 }
 
 #[test]
-fn bounds_length_depth_and_attributes() {
+fn bounds_length_depth_attributes_and_namespaces() {
     let deep = |depth: usize| format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
     form(&deep(DEPTH_MAX));
     refuses(&deep(DEPTH_MAX + 1));
@@ -192,6 +192,20 @@ fn bounds_length_depth_and_attributes() {
     };
     form(&wide(ATTRIBUTES_MAX));
     refuses(&wide(ATTRIBUTES_MAX + 1));
+    let bound = |count: usize| {
+        let bindings = (0..count).map(|n| format!(" xmlns:p{n}=\"u\""));
+        format!("<a{}>", bindings.collect::<String>())
+    };
+    // Outer bindings count, and those written anew do not.
+    form(&format!("{}<a xmlns:p0=\"v\"/></a>", bound(BINDINGS_MAX)));
+    refuses(&format!("{}</a>", bound(BINDINGS_MAX + 1)));
+    refuses(&format!("{}<a xmlns:q=\"v\"/></a>", bound(BINDINGS_MAX)));
+    refuses(&format!("{}<a xmlns=\"v\"/></a>", bound(BINDINGS_MAX)));
+    let named = |bytes: usize| format!("<a xmlns:p=\"{}\"></a>", "u".repeat(bytes - 1));
+    form(&named(BINDING_BYTES_MAX));
+    refuses(&named(BINDING_BYTES_MAX + 1));
+    refuses(&format!("<a xmlns=\"{}\"></a>", "u".repeat(BINDING_BYTES_MAX + 1)));
+    refuses(&format!("<a xmlns:{}=\"u\"></a>", "p".repeat(BINDING_BYTES_MAX)));
     let long = vec![b' '; XML_BYTES_MAX + 1];
     assert_eq!(parse(&long).unwrap_err(), XmlError::TooLong { got: XML_BYTES_MAX + 1 });
 }
