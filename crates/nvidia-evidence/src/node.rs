@@ -13,10 +13,10 @@ use crate::policy::Policy;
 /// A board of eight GPUs and four switches is the largest machine.
 pub const DEVICES_MAX: usize = 64;
 
-/// Eight Hopper GPUs are joined by switches.
-const GPUS_BEHIND_SWITCHES: usize = 8;
-/// Their board has four.
-const SWITCHES: usize = 4;
+/// Eight Hopper GPUs are a whole board.
+const GPUS_OF_A_BOARD: usize = 8;
+/// It has four switches.
+const SWITCHES_OF_A_BOARD: usize = 4;
 
 /// The checks of a machine, in the order in which they are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,7 +27,8 @@ pub enum NodeCheckName {
     OneArchitecture,
     /// All GPUs say the same of their links.
     ProtectedPcie,
-    /// Eight GPUs in PPCIE mode show their four switches: those that every GPU is linked to.
+    /// Several GPUs in PPCIE mode show their switches, those that every one of them is linked to; a
+    /// board of eight has four.
     SwitchesPresent,
 }
 
@@ -91,8 +92,11 @@ pub enum NodeRefusal {
     )]
     ProtectedPcie { device: usize, got: Option<bool>, other: usize, expected: Option<bool> },
     /// Switches are missing, or there are too many.
-    #[error("{GPUS_BEHIND_SWITCHES} GPUs in PPCIE mode come with {got} switches, not {SWITCHES}")]
-    Switches { got: usize },
+    #[error("{gpus} GPUs in PPCIE mode come with {got} switches, not {needed}")]
+    Switches { gpus: usize, got: usize, needed: usize },
+    /// A GPU in PPCIE mode among others does not say which switches it is linked to.
+    #[error("device {device} is in PPCIE mode and names no switch that it is linked to")]
+    NoLinks { device: usize },
     /// The switches shown are not those that a GPU is linked to.
     #[error("device {device} is linked to switches {linked:?}, those shown are {shown:?}")]
     OtherSwitches { device: usize, linked: Vec<String>, shown: Vec<String> },
@@ -256,37 +260,45 @@ fn protected_pcie(devices: &[&DeviceClaims]) -> Result<String, NodeRefusal> {
 }
 
 /// In PPCIE mode GPUs do not encrypt what they send over the switches: these belong to what must
-/// be proven. Blackwell encrypts, and shows none.
+/// be proven, however many of the machine's GPUs are shown, since who shows them could leave one
+/// out. A GPU that is alone sends nothing to others. Blackwell encrypts, and shows no switches.
 fn switches_present(devices: &[&DeviceClaims]) -> Result<String, NodeRefusal> {
     let gpus = gpus(devices);
     let got = devices.len() - gpus.len();
-    let behind_switches = gpus.len() == GPUS_BEHIND_SWITCHES
-        && gpus.iter().any(|(_, it)| it.protected_pcie == Some(true))
-        && gpus.iter().any(|(_, it)| it.architecture == Architecture::Hopper);
-    if behind_switches && got != SWITCHES {
-        return Err(NodeRefusal::Switches { got });
-    }
-    if behind_switches {
-        switches_linked(devices, &gpus)?;
+    let protected: Vec<_> =
+        gpus.iter().copied().filter(|(_, gpu)| gpu.protected_pcie == Some(true)).collect();
+    if gpus.len() > 1 && !protected.is_empty() {
+        let linked = switches_linked(devices, &protected)?;
+        let needed = if gpus.len() == GPUS_OF_A_BOARD { SWITCHES_OF_A_BOARD } else { linked };
+        if got != needed {
+            return Err(NodeRefusal::Switches { gpus: gpus.len(), got, needed });
+        }
     }
     Ok(format!("{got} switches"))
 }
 
+/// Demands that the switches shown are those that each protected GPU is linked to; returns how many.
 /// The nonce alone does not say that a switch is of this machine: its links do.
 fn switches_linked(
     devices: &[&DeviceClaims],
-    gpus: &[(usize, &DeviceClaims)],
-) -> Result<(), NodeRefusal> {
+    protected: &[(usize, &DeviceClaims)],
+) -> Result<usize, NodeRefusal> {
     let switches = devices.iter().filter(|it| !it.architecture.is_gpu());
     let shown: BTreeSet<[u8; 8]> =
         switches.flat_map(|it| it.switch_numbers.iter().copied()).collect();
-    let mut protected = gpus.iter().filter(|(_, gpu)| gpu.protected_pcie == Some(true));
-    match protected.find(|(_, gpu)| gpu.switch_numbers != shown) {
-        None => Ok(()),
-        Some((device, gpu)) => {
+    for (device, gpu) in protected {
+        let device = *device;
+        if gpu.switch_numbers.is_empty() {
+            return Err(NodeRefusal::NoLinks { device });
+        }
+        if gpu.switch_numbers != shown {
             let text = |it: &BTreeSet<[u8; 8]>| it.iter().map(hex::encode).collect();
             let (linked, shown) = (text(&gpu.switch_numbers), text(&shown));
-            Err(NodeRefusal::OtherSwitches { device: *device, linked, shown })
+            return Err(NodeRefusal::OtherSwitches { device, linked, shown });
         }
     }
+    Ok(shown.len())
 }
+
+#[cfg(test)]
+mod tests;
