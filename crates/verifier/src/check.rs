@@ -76,7 +76,7 @@ pub enum CheckName {
     NvidiaMeasurements,
     /// No device is counted twice.
     NvidiaDistinctDevices,
-    /// A node whose GPUs talk through switches shows them too, in one mode of protection.
+    /// A machine whose GPUs talk through switches shows them too, in one mode of protection.
     NvswitchBinding,
     /// The quote binds the devices' evidence.
     CpuGpuChain,

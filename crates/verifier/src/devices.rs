@@ -15,7 +15,7 @@ pub(crate) const REPORT_BYTES_MAX: usize = 16 * 1024;
 /// Five certificates in PEM have 5 kB.
 pub(crate) const CHAIN_BYTES_MAX: usize = 16 * 1024;
 
-/// The devices of one node, each with a report over the same nonce.
+/// The devices of one machine, each with a report over the same nonce.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Devices(pub Vec<Device>);
 

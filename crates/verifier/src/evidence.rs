@@ -13,7 +13,7 @@ use crate::strict::Object;
 /// The only version of the document.
 const VERSION: u64 = 1;
 
-/// A node of eight GPUs with its switches answers in 0.75 MB.
+/// A machine of eight GPUs with its switches answers in 0.75 MB.
 pub const DOCUMENT_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A keyset is an address and a time.

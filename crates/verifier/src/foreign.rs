@@ -17,7 +17,9 @@ pub use quote::Quote;
 pub use vllm_proxy::VllmProxy;
 
 use crate::check::CheckName;
-use crate::evidence::{APP_COMPOSE_BYTES_MAX, EVENT_LOG_BYTES_MAX, EventLog, Evidence, Unreadable};
+use crate::evidence::{
+    APP_COMPOSE_BYTES_MAX, AmdCollateral, EVENT_LOG_BYTES_MAX, EventLog, Evidence, Unreadable,
+};
 use crate::kind::{Cpu, Kind};
 use crate::policy::Policy;
 use crate::quoted::{Against, Quoted};
@@ -93,8 +95,9 @@ impl Document {
 
 /// Checks a document as of `at`, as far as its kind allows.
 ///
-/// Documents of ours carry their own collateral; `endorsements` count for everything else. `nonce` is
-/// the one that the caller drew, where it drew one.
+/// Documents of ours carry their own collateral; `endorsements` count for everything else, beside the
+/// AMD certificates of dstack's envelope, which they must not contradict. `nonce` is the one that the
+/// caller drew, where it drew one.
 ///
 /// # Security
 /// The report is for people to read, and about the past: nothing may be sent to anybody on its
@@ -128,7 +131,10 @@ fn appraise_quote(
     }
     let bytes = quote::trim(quote, checks)?;
     let quoted = match quote.cpu() {
-        Cpu::Snp => appraise_report(bytes, endorsements, policy, at, checks)?,
+        Cpu::Snp => {
+            let amd = endorsements.with(quote.certificates()).and_then(|all| all.amd());
+            appraise_report(bytes, amd, policy, at, checks)?
+        }
         Cpu::Sgx | Cpu::Tdx => {
             let collateral = endorsements.intel().unwrap_or_else(|seen| {
                 checks.fail(CheckName::IntelPcsCollateral, seen);
@@ -154,16 +160,17 @@ fn appraise_quote(
 
 fn appraise_report(
     bytes: &[u8],
-    endorsements: &Endorsements,
+    collateral: Result<AmdCollateral, String>,
     policy: &Policy,
     at: Timestamp,
     checks: &mut Checks,
 ) -> Option<Quoted> {
-    match endorsements.amd() {
+    match collateral {
         Ok(collateral) => {
             snp::appraise_report(bytes, &collateral, policy, at, Against::Nothing, checks)
         }
         Err(seen) => {
+            snp::read(bytes, checks);
             checks.fail(CheckName::AmdKdsCollateral, seen);
             None
         }

@@ -51,7 +51,7 @@ const OF_DEVICES: [(CheckName, &[Made]); 10] = [
     ),
 ];
 
-/// Which checks of a node stand behind one of a report's.
+/// Which checks of a machine stand behind one of a report's.
 const OF_NODES: [(CheckName, &[NodeCheckName]); 2] = [
     (CheckName::NvidiaDistinctDevices, &[NodeCheckName::DevicesDistinct]),
     (
@@ -218,14 +218,20 @@ fn record_devices(name: CheckName, made: &[Made], node: &NodeAppraisal, checks: 
     let mut passed = Vec::new();
     let mut waived = None;
     let mut absent = None;
+    let mut good = 0;
     for (device, appraisal) in node.devices().iter().enumerate() {
-        for check in appraisal.checks().iter().filter(|check| made.contains(&check.name)) {
+        let of_name = appraisal.checks().iter().filter(|check| made.contains(&check.name));
+        if of_name.clone().all(|check| matches!(check.outcome, nvidia::Outcome::Passed(_))) {
+            good += 1;
+        }
+        for check in of_name {
             match &check.outcome {
                 nvidia::Outcome::Refused(refusal) => {
                     return checks.fail(name, format!("device {device}: {refusal}"));
                 }
                 nvidia::Outcome::Absent(first) => {
-                    absent = absent.or(Some(format!("device {device}: after {}", first.name())));
+                    absent = absent
+                        .or(Some(format!("device {device} not looked at: {}", before(*first))));
                 }
                 nvidia::Outcome::Waived(why) => {
                     waived = waived.or(Some(format!("device {device}: {why}")));
@@ -242,7 +248,8 @@ fn record_devices(name: CheckName, made: &[Made], node: &NodeAppraisal, checks: 
     let count = node.devices().len();
     match (absent, waived) {
         (Some(seen), _) => checks.absent(name, seen),
-        (None, Some(seen)) => checks.waive(name, seen),
+        (None, Some(seen)) if count == 1 => checks.waive(name, seen),
+        (None, Some(seen)) => checks.waive(name, format!("{good} of {count} devices good; {seen}")),
         (None, None) if count == 0 => checks.absent(name, "the devices were not looked at"),
         (None, None) => {
             let first = if passed.is_empty() { "good".into() } else { passed.join(", ") };
@@ -255,7 +262,28 @@ fn record_devices(name: CheckName, made: &[Made], node: &NodeAppraisal, checks: 
     }
 }
 
-/// One check of the node that the devices make together.
+/// What did not pass before a check, which was therefore not made.
+fn before(first: Made) -> &'static str {
+    match first {
+        Made::ReportStructure => "its report cannot be read",
+        Made::NonceMatch => "it answers another nonce",
+        Made::ReportSignature => "its report is not signed",
+        Made::DeviceChain => "its certificates are not proven",
+        Made::Architecture => "it is of another kind",
+        Made::Fwid => "its signing firmware is not proven",
+        Made::DeviceRevocation => "its certificates may be revoked",
+        Made::RimPresent => "no reference measurements",
+        Made::RimChain => "the signer of its reference measurements is not proven",
+        Made::RimDigest => "its reference measurements were changed",
+        Made::RimSignature => "its reference measurements are not signed",
+        Made::RimRevocation => "the signer of its reference measurements may be revoked",
+        Made::RimIdentity => "its reference measurements are of something else",
+        Made::Measurements => "its measurements differ",
+        Made::MeasurementsDisjoint => "its reference measurements overlap",
+    }
+}
+
+/// One check of the machine that the devices make together.
 fn record_node(name: CheckName, made: &[NodeCheckName], node: &NodeAppraisal, checks: &mut Checks) {
     let mut passed = Vec::new();
     for made in made {
@@ -265,7 +293,7 @@ fn record_node(name: CheckName, made: &[NodeCheckName], node: &NodeAppraisal, ch
             }
             Some(Ok(seen)) => passed.push(seen.clone()),
             Some(Err(refusal)) => return checks.fail(name, refusal.to_string()),
-            None => return checks.absent(name, format!("{} was not checked", made.name())),
+            None => return checks.absent(name, "the devices together were not looked at"),
         }
     }
     checks.pass(name, passed.join(", "));

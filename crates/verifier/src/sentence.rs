@@ -65,9 +65,14 @@ impl Report {
                     }
                     false => "",
                 };
+                let fresh = if fresh { ", answering the nonce" } else { "" };
+                let software = match passed(CheckName::TeeMeasurement) {
+                    true => "a released image,",
+                    false => "whose software is unknown,",
+                };
                 format!(
-                    "{hardware}, answering the nonce, holds the signing key{beside}; says nothing \
-                     about software or models"
+                    "{hardware}{fresh}: its guest, {software} names the signing key{beside}; says \
+                     nothing about models"
                 )
             }
         }

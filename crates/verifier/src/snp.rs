@@ -106,7 +106,8 @@ pub(crate) fn appraise_report(
     Some(Quoted { report_data: report.report_data(), measurement, expires })
 }
 
-fn read<'a>(bytes: &'a [u8], checks: &mut Checks) -> Option<Report<'a>> {
+/// A report as its structure has it, recorded; nothing of it is known to be signed.
+pub(crate) fn read<'a>(bytes: &'a [u8], checks: &mut Checks) -> Option<Report<'a>> {
     match Report::parse(bytes) {
         Ok(report) => {
             let seen = format!("SEV-SNP version {}, {} bytes", report.version(), bytes.len());
@@ -146,7 +147,8 @@ impl Chain {
         let fingerprint = B256::from(<[u8; 32]>::from(Sha256::digest(&collateral.ark)));
         if !root.is_amd(product, fingerprint) {
             return Err(format!(
-                "the chain ends in the root {fingerprint}, which policy does not pin for {product}"
+                "the chain ends in the root {}, which policy does not pin for {product}",
+                hex::encode(fingerprint)
             ));
         }
         ask.check_issued_by(&ark).map_err(|error| format!("the ASK {error}"))?;
@@ -162,7 +164,7 @@ impl Chain {
                 certificate.check_time(now).map_err(|error| format!("the {name} {error}"))?;
             expires = expires.min(until);
         }
-        let seen = format!("VCEK of a {product} chip, root {fingerprint}");
+        let seen = format!("VCEK of a {product} chip, root {}", hex::encode(fingerprint));
         Ok(Chain { vcek, ask, ark, product, expires, seen })
     }
 }

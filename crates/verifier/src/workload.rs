@@ -17,7 +17,7 @@ pub(crate) fn check(bytes: &[u8], policy: &Policy, checks: &mut Checks) -> Optio
             return None;
         }
     };
-    let seen = format!("image {:?}, {} models", workload.image, workload.models.len());
+    let seen = format!("image {:?}, {}", workload.image, models(&workload));
     checks.pass(CheckName::WorkloadStructure, seen);
     demand(CheckName::BackendInImage, backend_in_image(&workload), policy, checks);
     demand(CheckName::PlaintextExits, plaintext_exits(&workload), policy, checks);
@@ -37,25 +37,29 @@ fn demand(name: CheckName, result: Result<String, String>, policy: &Policy, chec
 
 fn backend_in_image(workload: &Workload) -> Result<String, String> {
     let backend = &workload.backend;
-    let kind = backend.kind;
-    if kind == BackendKind::Scripted {
-        return Err("the backend is the scripted stand-in".into());
-    }
+    let kind = match backend.kind {
+        BackendKind::Builtin => "built-in",
+        BackendKind::Ollama => "Ollama",
+        BackendKind::Scripted => return Err("the backend is the scripted stand-in".into()),
+    };
     if !backend.in_image {
-        return Err(format!("the {kind:?} backend is outside the measured image"));
+        return Err(format!("the {kind} backend is outside the measured image"));
     }
     if backend.pulls {
-        return Err(format!("the {kind:?} backend can fetch models while it runs"));
+        return Err(format!("the {kind} backend can fetch models while it runs"));
     }
-    Ok(format!("the {kind:?} backend is inside the image"))
+    Ok(format!("the {kind} backend is inside the image"))
 }
 
 fn plaintext_exits(workload: &Workload) -> Result<String, String> {
     match workload.exits.as_slice() {
         [] => Ok("none".into()),
         [exit, ..] => {
-            let (count, kind, to) = (workload.exits.len(), &exit.kind, &exit.to);
-            Err(format!("{count} exits in the clear, the first a {kind:?} to {to:?}"))
+            let (kind, to) = (&exit.kind, &exit.to);
+            Err(match workload.exits.len() {
+                1 => format!("an exit in the clear, a {kind:?} to {to:?}"),
+                count => format!("{count} exits in the clear, the first a {kind:?} to {to:?}"),
+            })
         }
     }
 }
@@ -67,7 +71,16 @@ fn models_released(workload: &Workload, policy: &Policy) -> Result<String, Strin
             return Err(format!("model {name:?} with digest {digest} is not a released one"));
         }
     }
-    Ok(format!("{} models, all released", workload.models.len()))
+    let released = if workload.models.len() == 1 { "released" } else { "all released" };
+    Ok(format!("{}, {released}", models(workload)))
+}
+
+/// How many models there are, in words.
+fn models(workload: &Workload) -> String {
+    match workload.models.len() {
+        1 => "1 model".into(),
+        count => format!("{count} models"),
+    }
 }
 
 #[cfg(test)]

@@ -141,6 +141,20 @@ impl Endorsements {
         }))
     }
 
+    /// These, and what a document carries for itself besides.
+    ///
+    /// # Errors
+    /// What it carries that nobody knows, or that contradicts these.
+    pub(super) fn with(&self, carried: &[Vec<u8>]) -> Result<Endorsements, String> {
+        let mut all = self.clone();
+        for der in carried {
+            let kind = classify(der).ok_or(Unreadable::UnknownEndorsement);
+            let added = kind.and_then(|kind| all.add_der(kind, der));
+            added.map_err(|error| format!("what the document carries: {error}"))?;
+        }
+        Ok(all)
+    }
+
     /// AMD's collateral; without a revocation list it is left empty, for policy to judge.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use subrosa_protocol::{B256, Timestamp};
 
 use super::endorsements::Endorsements;
 use super::json::Foreign;
-use super::{appraise_quote, read_dstack_log};
+use super::{appraise_quote, pem, read_dstack_log};
 use crate::check::CheckName;
 use crate::evidence::{EventLog, QUOTE_BYTES_MAX, Unreadable};
 use crate::kind::{Cpu, Kind};
@@ -47,6 +47,8 @@ pub struct Quote {
     cpu: Cpu,
     bytes: Vec<u8>,
     event_log: EventLog,
+    /// DER, of AMD's: what dstack's envelope carries beside the report.
+    certificates: Vec<Vec<u8>>,
 }
 
 impl Quote {
@@ -65,19 +67,31 @@ impl Quote {
         &self.event_log
     }
 
+    /// The certificates that came beside it.
+    pub(super) fn certificates(&self) -> &[Vec<u8>] {
+        &self.certificates
+    }
+
     /// A TDX quote out of another document.
     pub(super) fn tdx(bytes: Vec<u8>, event_log: EventLog) -> Quote {
-        Quote { cpu: Cpu::Tdx, bytes, event_log }
+        Quote { cpu: Cpu::Tdx, bytes, event_log, certificates: vec![] }
     }
 
     /// Binary, as the hardware gave it or in dstack's envelope; nothing where it is neither.
     pub(super) fn from_binary(bytes: &[u8]) -> Result<Option<Quote>, Unreadable> {
-        let found = recognise(bytes).map(|cpu| (cpu, bytes)).or_else(|| open_envelope(bytes));
-        let Some((cpu, bytes)) = found else { return Ok(None) };
+        let bare = || recognise(bytes).map(|cpu| (cpu, bytes, [].as_slice()));
+        let Some((cpu, bytes, beside)) = bare().or_else(|| open_envelope(bytes)) else {
+            return Ok(None);
+        };
         if bytes.len() > QUOTE_BYTES_MAX {
             return Err(Unreadable::TooLong { got: bytes.len(), max: QUOTE_BYTES_MAX });
         }
-        Ok(Some(Quote { cpu, bytes: bytes.to_vec(), event_log: EventLog::None }))
+        // What is beside a TDX quote is not read: the quote carries its own certificates.
+        let certificates = match cpu {
+            Cpu::Snp => read_certificates(beside)?,
+            Cpu::Sgx | Cpu::Tdx => vec![],
+        };
+        Ok(Some(Quote { cpu, bytes: bytes.to_vec(), event_log: EventLog::None, certificates }))
     }
 
     /// A dstack guest agent's answer to `GetQuote` or `Attest`.
@@ -86,7 +100,7 @@ impl Quote {
             let bytes = object.hex("quote", QUOTE_BYTES_MAX)?;
             let event_log = read_dstack_log(&mut object, None)?;
             return match recognise(&bytes) {
-                Some(cpu) => Ok(Quote { cpu, bytes, event_log }),
+                Some(cpu) => Ok(Quote { cpu, bytes, event_log, certificates: vec![] }),
                 None => Err(Unreadable::UnknownDocument),
             };
         }
@@ -119,18 +133,28 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.try_into().expect("four bytes were taken")))
 }
 
-/// What an envelope of dstack's holds; its log is in a form of its own and not read.
-fn open_envelope(bytes: &[u8]) -> Option<(Cpu, &[u8])> {
+/// The certificates in PEM that stand somewhere in the rest of an envelope.
+fn read_certificates(beside: &[u8]) -> Result<Vec<Vec<u8>>, Unreadable> {
+    if beside.len() > ENVELOPE_BYTES_MAX {
+        return Err(Unreadable::TooLong { got: beside.len(), max: ENVELOPE_BYTES_MAX });
+    }
+    let certificates = pem::blocks(&String::from_utf8_lossy(beside));
+    certificates.ok_or_else(|| Unreadable::NotPem { member: "attestation".into() })
+}
+
+/// What an envelope of dstack's holds, and the rest, whose log is in a form of its own and not read.
+fn open_envelope(bytes: &[u8]) -> Option<(Cpu, &[u8], &[u8])> {
     let (&[version, platform, low, high], rest) = bytes.split_first_chunk::<4>()?;
     // SCALE writes lengths from 64 to 16383 as four times themselves, plus one.
     let length = u16::from_le_bytes([low, high]);
-    let quote = rest.get(..usize::from(length >> 2)).filter(|_| length & 0b11 == 0b01)?;
+    let cut = rest.split_at_checked(usize::from(length >> 2));
+    let (quote, beside) = cut.filter(|_| length & 0b11 == 0b01)?;
     let cpu = match platform {
         ENVELOPE_TDX => Cpu::Tdx,
         ENVELOPE_SNP => Cpu::Snp,
         _ => return None,
     };
-    (version == ENVELOPE_VERSION && recognise(quote) == Some(cpu)).then_some((cpu, quote))
+    (version == ENVELOPE_VERSION && recognise(quote) == Some(cpu)).then_some((cpu, quote, beside))
 }
 
 /// Cuts what follows a quote, as long as it is zeros.

@@ -9,7 +9,8 @@ use subrosa_verifier::CheckName::*;
 use subrosa_verifier::{
     AmdCollateral, AmdProduct, AmdTcb, Bit, CheckName, CpuEvidence, Demand, Document, Endorsements,
     Evidence, HostData, IdBlock, KeyDigest, Machines, Nonce, Outcome, Policy, Rechecked, Refusal,
-    Releases, Root, SnpEvidence, Verdict, examine, recheck, report_data, snp_measurement, verify,
+    Releases, Report, Root, SnpEvidence, Verdict, examine, recheck, report_data, snp_measurement,
+    verify,
 };
 
 use crate::world::{
@@ -1118,6 +1119,152 @@ fn a_bare_report_shows_genuine_hardware_and_no_more() {
         partial.add(file).unwrap();
     }
     assert_eq!(refused(&partial, &amd.policy), AmdKdsCollateral);
+}
+
+#[test]
+fn a_bare_report_without_certificates_still_shows_its_structure() {
+    let amd = Amd::genoa();
+    let report = amd.report.sign();
+    let examined = |report: &[u8]| {
+        let bare = Document::parse(report).unwrap();
+        examine(&bare, &Endorsements::default(), None, &amd.policy, NOW)
+    };
+    let whole = examined(&report);
+    assert_eq!(whole.outcome(TeeQuoteStructure), Outcome::Passed);
+    assert_eq!(whole.first_failure().unwrap().name, AmdKdsCollateral);
+    for name in [TeeCertChain, TeeQuoteSignature, TeeDebugDisabled] {
+        assert_eq!(whole.outcome(name), Outcome::Absent, "{name}");
+    }
+    let mut reserved = report;
+    reserved[0x4c] = 1;
+    assert_eq!(examined(&reserved).first_failure().unwrap().name, TeeQuoteStructure);
+}
+
+/// A report of these report data, examined with all of its collateral.
+fn examined(amd: &Amd, bytes: &[u8], nonce: Option<B256>, policy: &Policy) -> Report {
+    let AmdCollateral { vcek, ask, ark, crl } = amd.machine.collateral().unwrap();
+    let mut endorsements = Endorsements::default();
+    for file in [vcek, ask, ark, crl] {
+        endorsements.add(&file).unwrap();
+    }
+    examine(&Document::parse(bytes).unwrap(), &endorsements, nonce, policy, NOW)
+}
+
+#[test]
+fn a_simulated_report_answers_a_nonce_in_either_half_and_no_other() {
+    let mut amd = Amd::genoa();
+    let (ours, other) = (B256::repeat_byte(0x6e), B256::repeat_byte(0x6f));
+    for (first, second) in [(ours, B256::ZERO), (B256::ZERO, ours), (ours, other), (other, ours)] {
+        amd.report.report_data = [first.0, second.0].concat().try_into().unwrap();
+        let bytes = amd.report.sign();
+        let outcome = |nonce| examined(&amd, &bytes, Some(nonce), &amd.policy).outcome(NonceMatch);
+        assert_eq!(outcome(ours), Outcome::Passed);
+        assert_eq!(outcome(B256::repeat_byte(0x70)), Outcome::Failed);
+        assert_eq!(outcome(B256::ZERO), Outcome::Failed);
+    }
+}
+
+#[test]
+fn only_zeros_may_follow_a_simulated_report() {
+    let amd = Amd::genoa();
+    let report = amd.report.sign();
+    let padded = examined(&amd, &[report.as_slice(), &[0; 16]].concat(), None, &amd.policy);
+    assert_eq!(padded.verdict, Verdict::Accepted);
+    assert_eq!(padded.check(TeeQuotePadding).unwrap().seen, "16 zeros follow");
+    for beside in [[1].as_slice(), &[0, 0, 1], &[0xff; 16]] {
+        let refused = examined(&amd, &[report.as_slice(), beside].concat(), None, &amd.policy);
+        assert_eq!(refused.first_failure().unwrap().name, TeeQuotePadding);
+    }
+}
+
+#[test]
+fn a_simulated_report_lacks_only_what_policy_lets_be_absent() {
+    let amd = Amd::genoa();
+    let report = amd.report.sign();
+    for name in [NonceMatch, TeeMeasurement, TeeReportdataBinding, MeasuredModelWeights] {
+        let mut policy = amd.policy.clone();
+        policy.absent.snp_report.retain(|known| *known != name);
+        let refused = examined(&amd, &report, None, &policy);
+        assert_eq!(refused.first_failure().unwrap().name, name);
+    }
+}
+
+/// dstack's envelope: a report, and behind it what else there is.
+fn envelope(report: &[u8], beside: &str) -> Vec<u8> {
+    let length = (u16::try_from(report.len()).unwrap() << 2) | 1;
+    let [low, high] = length.to_le_bytes();
+    [&[0, 3, low, high], report, &[0xff, 0, 7], beside.as_bytes()].concat()
+}
+
+fn pem_of(der: &[u8]) -> String {
+    let text = subrosa_protocol::encoding::to_base64(der);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+}
+
+#[test]
+fn the_certificates_in_an_envelope_are_used() {
+    let amd = Amd::genoa();
+    let SnpEvidence { report, collateral } = amd.evidence();
+    let beside = pem_of(&collateral.ask) + &pem_of(&collateral.vcek);
+    let binary = envelope(&report, &beside);
+    let json = format!(r#"{{"attestation":"{}"}}"#, hex::encode(&binary)).into_bytes();
+    let mut endorsements = Endorsements::default();
+    for file in [&collateral.ark, &collateral.crl] {
+        endorsements.add(file).unwrap();
+    }
+    for bytes in [binary, json] {
+        let document = Document::parse(&bytes).unwrap();
+        let verdict = |given: &Endorsements| examine(&document, given, None, &amd.policy, NOW);
+        assert_eq!(verdict(&endorsements).verdict, Verdict::Accepted);
+        let alone = verdict(&Endorsements::default());
+        let missing = alone.first_failure().unwrap();
+        assert_eq!(missing.name, AmdKdsCollateral);
+        assert!(missing.seen.contains("(ARK)"), "{missing:?}");
+        // The same once more contradicts nothing.
+        let mut all = endorsements.clone();
+        all.add(&collateral.vcek).unwrap();
+        assert_eq!(verdict(&all).verdict, Verdict::Accepted);
+    }
+}
+
+#[test]
+fn certificates_in_an_envelope_that_are_of_something_else_are_refused() {
+    let amd = Amd::genoa();
+    let SnpEvidence { report, collateral } = amd.evidence();
+    let turin = Amd::new(AmdProduct::Turin).machine.collateral().unwrap();
+    let mut given = Endorsements::default();
+    for file in [&collateral.vcek, &collateral.ask, &collateral.ark, &collateral.crl] {
+        given.add(file).unwrap();
+    }
+    let mut roots = Endorsements::default();
+    for file in [&collateral.ark, &collateral.crl] {
+        roots.add(file).unwrap();
+    }
+    let refused = |beside: String, endorsements: &Endorsements, words: &str| -> CheckName {
+        let document = Document::parse(&envelope(&report, &beside)).unwrap();
+        let report = examine(&document, endorsements, None, &amd.policy, NOW);
+        let failed = report.first_failure().expect("accepted");
+        assert!(failed.seen.contains(words), "{failed:?}");
+        failed.name
+    };
+    let honest = pem_of(&collateral.ask) + &pem_of(&collateral.vcek);
+    let twice = honest.clone() + &pem_of(&turin.vcek);
+    let unknown = honest.clone() + &pem_of(b"no certificate");
+    let cases = [
+        (pem_of(&turin.vcek), &given, "what the document carries"),
+        (twice, &roots, "what the document carries"),
+        (unknown, &roots, "what the document carries"),
+        (pem_of(&collateral.vcek), &roots, "(ASK)"),
+        (pem_of(&collateral.ask), &roots, "(VCEK)"),
+    ];
+    for (beside, endorsements, words) in cases {
+        assert_eq!(refused(beside, endorsements, words), AmdKdsCollateral, "{words}");
+    }
+    let mixed = pem_of(&collateral.ask) + &pem_of(&turin.vcek);
+    assert_eq!(refused(mixed, &roots, "the VCEK"), TeeCertChain);
+    let broken = honest.replacen("-----END", "----END", 1);
+    let unreadable = Document::parse(&envelope(&report, &broken)).unwrap_err();
+    assert!(unreadable.to_string().contains("attestation is not PEM"), "{unreadable}");
 }
 
 /// Positions that are tried of certificates; the step is prime, so that no structure hides between.

@@ -4,8 +4,8 @@ use subrosa_attester::{Fault, Simulator};
 use subrosa_protocol::{B256, Duration, Keyset, SecretKey, Timestamp};
 use subrosa_verifier::CheckName::*;
 use subrosa_verifier::{
-    Allowed, CheckName, CpuEvidence, Gpu, IntelTcbStatus, Machines, Outcome, Policy, Root, Roots,
-    Trust, Verdict, recheck, tdx_measurement, verify,
+    Allowed, CheckName, CpuEvidence, Document, Endorsements, Gpu, IntelTcbStatus, Machines,
+    Outcome, Policy, Root, Roots, Trust, Verdict, examine, recheck, tdx_measurement, verify,
 };
 
 use crate::world::*;
@@ -190,6 +190,18 @@ fn a_quote_with_another_pods_collateral_is_refused() {
     let cpu = CpuEvidence::Tdx(ours);
     let spliced = compose(*evidence.nonce(), &world.keyset, b"", &world.workload, cpu);
     assert_failed(&world.check(&spliced).unwrap_err(), TeeCertChain);
+}
+
+#[test]
+fn a_simulated_quote_without_collateral_is_told_so() {
+    let world = World::new();
+    let evidence = world.evidence();
+    let CpuEvidence::Tdx(tdx) = evidence.cpu() else { panic!("a TDX machine") };
+    let bare = Document::parse(&tdx.quote).unwrap();
+    let report = examine(&bare, &Endorsements::default(), None, &world.policy, NOW);
+    let failed = report.first_failure().expect("accepted");
+    assert_eq!(failed.name, IntelPcsCollateral);
+    assert!(failed.seen.contains("no collateral came along"), "{failed:?}");
 }
 
 #[test]

@@ -92,6 +92,7 @@ fn the_report_tells_how_many_devices_there_are() {
     let seen = |name| attested.report().check(name).unwrap().seen.clone();
     assert_eq!(seen(NvidiaPayloadPresent), "8 Hopper GPUs, 4 switches");
     assert!(seen(NvidiaDistinctDevices).contains("12 devices"));
+    assert!(seen(NvidiaFirmwareId).starts_with("8 of 12 devices good; device 8: "));
     assert!(seen(NvswitchBinding).contains("4 switches"), "{}", seen(NvswitchBinding));
 }
 
@@ -182,6 +183,14 @@ fn every_fault_of_a_device_is_refused_by_its_check() {
         assert!(refusal.failed().seen.contains(words), "{fault:?}: {words:?} expected: {refusal}");
         assert_eq!(refusal.report().outcome(TeeReportdataBinding), Outcome::Passed);
     }
+}
+
+#[test]
+fn a_check_that_was_not_made_says_why_in_words() {
+    let refusal = faulty(SimulatedGpus::Hopper, DeviceFault::RimMissing).refused();
+    let check = refusal.report().check(NvidiaRimChain).unwrap();
+    assert_eq!(check.outcome, Outcome::Absent);
+    assert_eq!(check.seen, "device 0 not looked at: no reference measurements");
 }
 
 #[test]

@@ -157,8 +157,9 @@ fn an_answer_proves_hardware_devices_and_the_signing_key_and_says_no_more() {
     assert_eq!(
         report.sentence(),
         "SIMULATED, which proves nothing about hardware: accepted: genuine, current Intel TDX \
-         hardware, answering the nonce, holds the signing key; genuine NVIDIA devices answered the \
-         same nonce, on this machine or on another; says nothing about software or models"
+         hardware, answering the nonce: its guest, whose software is unknown, names the signing \
+         key; genuine NVIDIA devices answered the same nonce, on this machine or on another; says \
+         nothing about models"
     );
     let passed = [
         NonceMatch,
