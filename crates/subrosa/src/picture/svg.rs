@@ -108,7 +108,7 @@ impl Canvas {
         for seen in &link.seen {
             let said = if seen.text.is_empty() { seen.state.word() } else { &seen.text };
             for (at, line) in wrapped(said, SEEN_CHARS).into_iter().enumerate() {
-                let name = (at == 0).then(|| (seen.state, seen.check.as_str()));
+                let name = (at == 0).then_some((seen.state, seen.check.as_str()));
                 lines.push((name, line));
             }
         }
