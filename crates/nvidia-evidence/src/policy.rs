@@ -36,7 +36,8 @@ pub struct Policy {
     /// The identity of a GPU's signing firmware, which old firmware does not report. No firmware of
     /// switches is known to report it: for them its absence is waived whatever this says.
     pub fwid: Demand,
-    /// Answers about the certificates of the device: its own, and the authorities above.
+    /// Answers about the certificates of the device from the boot ROM upwards; nobody answers about
+    /// the leaf, which the device makes itself.
     pub device_revocation: Demand,
     /// Answers about the certificates that sign reference measurements.
     pub rim_revocation: Demand,
