@@ -110,7 +110,7 @@ impl Appraisal {
         Some(&found.outcome)
     }
 
-    /// The comparisons that were made: with manifests proven to be NVIDIA's and for this device.
+    /// The comparisons that were made: of a signed report with manifests proven to be NVIDIA's and for this device.
     pub fn comparisons(&self) -> &[Comparison] {
         &self.comparisons
     }
@@ -194,23 +194,16 @@ impl<'a> Appraiser<'a> {
         let trailing =
             if report.has_trailing_byte() { ", one byte after the signature" } else { "" };
         made.passed(CheckName::ReportStructure, format!("{count} measurements{trailing}"));
-        if report.request_nonce() == nonce {
-            made.passed(CheckName::NonceMatch, hex::encode(nonce));
-        } else {
+        let signature = signature(report, chain);
+        if report.request_nonce() != nonce {
             let refusal = Refusal::Nonce { got: *report.request_nonce(), expected: *nonce };
             made.refused(CheckName::NonceMatch, refusal);
-        }
-        let Ok(chain) = chain else {
-            made.absent(CheckName::ReportSignature, CheckName::DeviceChain);
-            return;
-        };
-        let leaf = chain.leaf();
-        if crypto::verify_fixed(leaf.point(), report.signed_bytes(), report.signature()) {
-            made.passed(CheckName::ReportSignature, leaf.title());
+        } else if signature.is_good() {
+            made.passed(CheckName::NonceMatch, hex::encode(nonce));
         } else {
-            let refusal = Refusal::ReportSignature { signer: leaf.title() };
-            made.refused(CheckName::ReportSignature, refusal);
+            made.absent(CheckName::NonceMatch, CheckName::ReportSignature);
         }
+        made.push(CheckName::ReportSignature, None, signature);
     }
 
     fn check_chain(&mut self, made: &mut Made, chain: Result<Chain, ChainError>) -> Option<Chain> {
@@ -246,6 +239,11 @@ impl<'a> Appraiser<'a> {
         match report {
             None => made.absent(CheckName::Fwid, CheckName::ReportStructure),
             Some(report) => match fwid::check(report, chain.leaf(), claimed) {
+                Ok(_) | Err(FwidError::AbsentFromReport)
+                    if !made.is_good(CheckName::ReportSignature, None) =>
+                {
+                    made.absent(CheckName::Fwid, CheckName::ReportSignature);
+                }
                 Err(FwidError::AbsentFromReport) if self.waives_fwid(claimed) => {
                     made.waived(CheckName::Fwid, FwidError::AbsentFromReport);
                 }
@@ -387,6 +385,16 @@ fn wanted(
     Some((RimIdentity { edition, product: product.to_owned(), version }, id))
 }
 
+fn signature(report: &Report, chain: &Result<Chain, ChainError>) -> Outcome {
+    let Ok(chain) = chain else { return Outcome::Absent(CheckName::DeviceChain) };
+    let leaf = chain.leaf();
+    if crypto::verify_fixed(leaf.point(), report.signed_bytes(), report.signature()) {
+        Outcome::Passed(leaf.title())
+    } else {
+        Outcome::Refused(Box::new(Refusal::ReportSignature { signer: leaf.title() }))
+    }
+}
+
 fn architecture(chain: &Chain, claimed: Architecture) -> Result<String, Refusal> {
     let info = chain.leaf().device_info().ok_or(Refusal::DeviceUnknown)?;
     let ["NVIDIA", chip, _] = info.split(':').collect::<Vec<_>>()[..] else {
@@ -484,7 +492,7 @@ impl Made {
         }
     }
 
-    /// Compares with a manifest that is proven to be NVIDIA's and for this device.
+    /// Compares a signed report with a manifest that is proven to be NVIDIA's and for this device.
     fn compare(&mut self, report: &Report, kind: RimKind, rim: Option<&Rim>) {
         const FIRST: [CheckName; 4] = [
             CheckName::RimChain,
@@ -492,7 +500,9 @@ impl Made {
             CheckName::RimSignature,
             CheckName::RimIdentity,
         ];
+        let unsigned = !self.is_good(CheckName::ReportSignature, None);
         let missing = FIRST.into_iter().find(|name| !self.is_good(*name, Some(kind)));
+        let missing = missing.or(unsigned.then_some(CheckName::ReportSignature));
         let outcome = match (rim, missing) {
             (None, _) => self.without_rim(kind),
             (Some(_), Some(name)) => Outcome::Absent(name),

@@ -298,6 +298,22 @@ fn a_device_shown_twice_is_found() {
     node_refused_at(node, NodeCheckName::DevicesDistinct);
 }
 
+/// What a report says is nobody's word where nobody signed it.
+#[test]
+fn nothing_of_an_unsigned_report_passes() {
+    for node in [Node::hopper(1), Node::blackwell(1)] {
+        let appraisal = World::of(&node.faulty(Fault::ReportSignature)).appraise(&simulated());
+        let device = &appraisal.devices()[0];
+        let unsigned = Some(&Outcome::Absent(CheckName::ReportSignature));
+        assert_eq!(device.outcome(CheckName::NonceMatch, None), unsigned);
+        assert_eq!(device.outcome(CheckName::Fwid, None), unsigned);
+        for kind in [DRIVER, VBIOS] {
+            assert_eq!(device.outcome(CheckName::Measurements, kind), unsigned);
+        }
+        assert!(device.comparisons().is_empty());
+    }
+}
+
 #[test]
 fn an_unprotected_gpu_among_protected_ones_is_found() {
     let node = Node::hopper(8).faulty(Fault::PpcieMixed);
