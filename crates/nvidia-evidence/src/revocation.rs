@@ -67,6 +67,13 @@ pub enum AnswerError {
     Endless,
 }
 
+impl AnswerError {
+    /// Whether the answer is genuine, and of another time.
+    fn is_of_time(&self) -> bool {
+        matches!(self, Self::NotYetValid { .. } | Self::Stale { .. } | Self::Endless)
+    }
+}
+
 impl From<der::Error> for AnswerError {
     fn from(error: der::Error) -> Self {
         Self::Certificate(error.into())
@@ -229,8 +236,10 @@ impl Revocations {
         verdict
     }
 
-    /// Asks every answer and list about a certificate. One that counts and is bad outweighs all;
-    /// one that does not count outweighs none at all, but not a good one.
+    /// Asks every answer and list about a certificate. One that counts and is bad outweighs all; so
+    /// does, but for such a one, an OCSP answer about this key's certificate that the authority did
+    /// not have signed. One of another time, or a list that another key of the same name signed,
+    /// outweighs none at all, but not a good one.
     fn ask(
         &mut self,
         certificate: &Certificate,
@@ -239,11 +248,17 @@ impl Revocations {
         at: u64,
     ) -> Verdict {
         let mut verdict = Verdict::Absent;
+        let mut forged = None;
         let serial = certificate.serial();
         for index in self.by_serial.get(serial).into_iter().flatten() {
             let answer = &self.answers[*index];
             if answer.statement.is_about(certificate, issuer) {
                 let checked = answer.check(issuer, signatures, at);
+                if let Err(why) = &checked
+                    && !why.is_of_time()
+                {
+                    forged.get_or_insert(Verdict::Unusable(why.clone()));
+                }
                 verdict = verdict.and(checked, answer.statement.status);
             }
         }
@@ -253,7 +268,10 @@ impl Revocations {
                 self.known_lists.entry(key).or_insert_with(|| list.check(issuer, signatures, at));
             verdict = verdict.and(checked.clone(), list.status(serial));
         }
-        verdict
+        match (verdict, forged) {
+            (verdict @ Verdict::NotGood(_), _) | (verdict, None) => verdict,
+            (_, Some(forged)) => forged,
+        }
     }
 }
 

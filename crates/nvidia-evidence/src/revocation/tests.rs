@@ -117,6 +117,34 @@ fn refuses_serial_numbers_below_zero() {
 }
 
 #[test]
+fn an_answer_that_the_authority_did_not_have_signed_outweighs_a_good_one() {
+    let world = world();
+    let (good, middle) = (world.about_leaf().der(), world.about_middle().der());
+    let stranger = Issued::root(responder("stranger", true, true));
+    let forged = Answer { responder: &stranger, ..world.about_leaf() }.der();
+    let unsigned = |ocsp: &[Vec<u8>], crls: &[Vec<u8>]| {
+        let outcome = world.check(ocsp, crls);
+        assert!(
+            matches!(
+                outcome,
+                Err(RevocationError::Answer {
+                    index: 0,
+                    why: AnswerError::ResponderNotAppointed { .. },
+                    ..
+                })
+            ),
+            "{outcome:?}"
+        );
+    };
+    unsigned(&[good.clone(), forged.clone(), middle.clone()], &[]);
+    unsigned(&[forged.clone(), good, middle.clone()], &[]);
+    unsigned(&[forged.clone(), middle.clone()], &[world.middle.list(&[])]);
+    let revoked = world.middle.list(&[(&world.leaf, RevocationReason::KeyCompromise)]);
+    let outcome = world.check(&[forged, middle], &[revoked]);
+    assert!(matches!(outcome, Err(RevocationError::NotGood { .. })), "{outcome:?}");
+}
+
+#[test]
 fn accepts_an_issuer_that_answers_itself() {
     let world = world();
     for (by_key, carries_responder) in [(false, false), (true, false), (true, true)] {
