@@ -1,8 +1,9 @@
 //! NVIDIA's GPUs and switches: from the pinned roots down to every active measurement.
-
 //!
 //! The crate `nvidia-evidence` makes the checks; here they are put under the names of a report, all
 //! devices under one.
+
+use std::sync::LazyLock;
 
 use subrosa_nvidia_evidence as nvidia;
 use subrosa_nvidia_evidence::CheckName as Made;
@@ -16,6 +17,11 @@ use crate::devices::{Architecture, Devices};
 use crate::evidence::{DeviceCollateral, Evidence};
 use crate::policy::{Demand, Gpu, NvidiaPolicy, Policy};
 use crate::report::Checks;
+
+/// What was found of signatures over authorities and reference measurements, which many documents
+/// share: a bounded memory of pure answers, nothing of which counts for a document that lacks the
+/// bytes.
+static SIGNATURES: LazyLock<RimStore> = LazyLock::new(RimStore::new);
 
 /// The checks of devices, which have nothing to look at where there is none.
 const CHECKS: [CheckName; 13] = [
@@ -106,6 +112,11 @@ pub(crate) fn check(
     };
     if devices.0.is_empty() {
         check_none(policy, checks);
+        if *evidence.device_collateral() != DeviceCollateral::default() {
+            // Bytes that no check looks at could be changed unseen.
+            let seen = "collateral of devices that are not there";
+            checks.fail(CheckName::NvidiaPayloadPresent, seen);
+        }
         return Timestamp(u64::MAX);
     }
     let asked = Asked { nonce: evidence.nonce().digest(), trailing: Trailing::Refuse };
@@ -146,7 +157,7 @@ fn appraise(
     now: Timestamp,
     checks: &mut Checks,
 ) -> Timestamp {
-    let mut rims = RimStore::new();
+    let mut rims = SIGNATURES.sibling();
     for (at, rim) in collateral.rims.iter().enumerate() {
         if let Err(error) = rims.add(rim) {
             let seen = format!("reference measurements {at} cannot be read: {error}");

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::Value;
-use subrosa_verifier::{DOCUMENT_BYTES_MAX, Evidence, Unreadable};
+use subrosa_verifier::{CheckName, DOCUMENT_BYTES_MAX, Evidence, Unreadable};
 
 use crate::world::*;
 
@@ -232,6 +232,16 @@ fn lists_hold_only_so_many_and_only_text() {
         assert_eq!(error, Unreadable::NotBase64 { member: format!("{member}.0") });
         let error = with_member(&path, |member| *member = "".into()).unwrap_err();
         assert_eq!(error, Unreadable::WrongType { member, expected: "a list" });
+    }
+}
+
+#[test]
+fn collateral_of_devices_that_are_not_there_is_refused() {
+    let world = World::new();
+    for list in ["rims", "ocsp", "crls"] {
+        let path = ["device_collateral", list];
+        let evidence = with_member(&path, |member| *member = vec!["AAAA"].into()).unwrap();
+        assert_failed(&world.check(&evidence).unwrap_err(), CheckName::NvidiaPayloadPresent);
     }
 }
 
