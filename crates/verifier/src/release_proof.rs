@@ -26,6 +26,9 @@ pub const NODES_MAX: usize = 65;
 /// The largest node is a branch with 16 hashes of 33 bytes, an empty value and 3 bytes of length.
 pub const NODE_BYTES_MAX: usize = 16 * 33 + 1 + 3;
 
+/// A path is a hash of 32 bytes.
+const PATH_NIBBLES: usize = 64;
+
 /// Where the compiler puts `_releases` in the storage of `Releases`.
 const RELEASES_SLOT: u64 = 2;
 
@@ -134,6 +137,9 @@ impl ReleaseProof {
 
     fn storage_root(&self, state_root: B256) -> Result<B256, ProofRefusal> {
         check_nodes(&self.account)?;
+        if !path_fits(&self.account) {
+            return Err(ProofRefusal::Account);
+        }
         // An account has two hashes in it and so is never written inside its parent: it is the last node.
         let last = self.account.last().ok_or(ProofRefusal::Account)?;
         let Ok(TrieNode::Leaf(leaf)) = TrieNode::decode(&mut &last[..]) else {
@@ -152,6 +158,9 @@ impl EntryProof {
     fn standing(&self, storage_root: B256, at: Timestamp) -> Result<Standing, ProofRefusal> {
         check_nodes(&self.nodes)?;
         let wrong = ProofRefusal::Storage { digest: self.digest };
+        if !path_fits(&self.nodes) {
+            return Err(wrong);
+        }
         let path = Nibbles::unpack(keccak256(storage_slot(self.kind, self.digest)));
         let value = U256::from_be_bytes(self.value.0);
         let expected = (!value.is_zero()).then(|| alloy_rlp::encode_fixed_size(&value).to_vec());
@@ -288,6 +297,34 @@ fn check_nodes(nodes: &[Bytes]) -> Result<(), ProofRefusal> {
         true => Ok(()),
         false => Err(ProofRefusal::Nodes),
     }
+}
+
+/// Whether nodes take no more of a path than there is. The library panics on a longer one, so it must
+/// never see it.
+fn path_fits(nodes: &[Bytes]) -> bool {
+    let taken = nodes.iter().try_fold(0_usize, |sum, node| Some(sum + nibbles_taken(node)?));
+    taken.is_some_and(|taken| taken <= PATH_NIBBLES)
+}
+
+/// The most nibbles of a path that a node and whatever is written inside it can take; none where it is no
+/// node. Nesting ends with the bytes of the node, of which there are few.
+fn nibbles_taken(mut node: &[u8]) -> Option<usize> {
+    let Ok(PayloadView::List(items)) = Header::decode_raw(&mut node) else { return None };
+    let inside = |item: &[u8]| match item.first()? {
+        0xc0.. => nibbles_taken(item),
+        _ => Some(0),
+    };
+    let own = match items.len() {
+        17 => 1,
+        2 => {
+            let key = Header::decode_bytes(&mut &*items[0], false).ok()?;
+            let (flags, rest) = key.split_first()?;
+            2 * rest.len() + usize::from(flags & 0x10 != 0)
+        }
+        _ => return None,
+    };
+    let inner = items.iter().map(|item| inside(item)).collect::<Option<Vec<_>>>()?;
+    Some(own + inner.into_iter().max()?)
 }
 
 /// Why a proof proves nothing.

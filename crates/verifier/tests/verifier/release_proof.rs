@@ -3,7 +3,7 @@
 use alloy_trie::Nibbles;
 use std::sync::LazyLock;
 
-use alloy_trie::nodes::{ExtensionNode, RlpNode};
+use alloy_trie::nodes::{ExtensionNode, LeafNode, RlpNode, TrieNode};
 use proptest::prelude::*;
 use subrosa_protocol::{Address, B256, Bytes, Timestamp, U256, keccak256};
 use subrosa_verifier::{
@@ -350,4 +350,21 @@ proptest! {
         }
         prop_assert!(garbage.verify().is_err());
     }
+}
+
+#[test]
+fn a_path_longer_than_a_hash_is_refused_without_a_panic() {
+    let honest = proof();
+    let last = honest.account.last().unwrap();
+    let TrieNode::Leaf(account) = alloy_rlp::decode_exact(last).unwrap() else { unreachable!() };
+    let leaf = alloy_rlp::encode(LeafNode::new(Nibbles::from_nibbles([1; 10]), account.value));
+    let key = Nibbles::from_nibbles([1; 60]);
+    let root = alloy_rlp::encode(ExtensionNode::new(key, RlpNode::from_rlp(&leaf)));
+    let mut header = honest.header.to_vec();
+    let old = keccak256(&honest.account[0]);
+    let at = header.windows(32).position(|bytes| bytes == old.as_slice()).unwrap();
+    header[at..at + 32].copy_from_slice(keccak256(&root).as_slice());
+    let account = vec![root.into(), leaf.into()];
+    let crafted = ReleaseProof { header: header.into(), account, ..honest };
+    assert_eq!(crafted.verify(), Err(ProofRefusal::Account));
 }
