@@ -135,9 +135,11 @@ fn check_bundle(
     args: &VerifyArgs,
 ) -> Result<Checked, String> {
     if args.nonce.is_some() || !args.collateral.is_empty() {
-        return Err("an exported receipt carries its collateral and answers no nonce of yours: leave \
+        return Err(
+            "an exported receipt carries its collateral and answers no nonce of yours: leave \
                     --collateral and --nonce out"
-            .into());
+                .into(),
+        );
     }
     let mut policy = policy;
     if !args.root.is_empty() {
