@@ -3,7 +3,7 @@
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use subrosa_protocol::Timestamp;
-use subrosa_verifier::AmdCollateral;
+use subrosa_verifier::{AmdCollateral, AmdProduct};
 
 use super::fetch::{Answer, Fetcher, Question};
 use super::{EndorseError, times};
@@ -41,12 +41,16 @@ impl Chip {
             .map_err(|_| EndorseError::Evidence("an SEV-SNP report has 1184 bytes"))?;
         let version = u32::from_le_bytes(field(report, 0));
         let (family, model) = (report[0x188], report[0x189]);
-        let product = match (version, family, model) {
-            // Version 2 does not say; only Milan's firmware writes it.
-            (2, ..) | (_, 0x19, 0x00..=0x0f) => "Milan",
-            (_, 0x19, 0x10..=0x1f | 0xa0..=0xaf) => "Genoa",
-            (_, 0x1a, 0x00..=0x1f) => "Turin",
-            _ => return Err(EndorseError::Evidence("the report is of a chip that is not known")),
+        let product = match AmdProduct::of_processor(family, model) {
+            // Version 2 does not say. Milan's firmware writes it; Genoa's first did, which is older
+            // than any policy accepts.
+            _ if version == 2 => "Milan",
+            Some(AmdProduct::Genoa) => "Genoa",
+            Some(AmdProduct::Milan) => "Milan",
+            Some(AmdProduct::Turin) => "Turin",
+            None => {
+                return Err(EndorseError::Evidence("the report is of a chip that is not known"));
+            }
         };
         let chip_id: [u8; 64] = field(report, 0x1a0);
         if chip_id == [0; 64] {

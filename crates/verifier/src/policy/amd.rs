@@ -75,6 +75,19 @@ pub enum AmdProduct {
     Turin,
 }
 
+impl AmdProduct {
+    /// The generation of a processor by CPUID's family and model, each with its extended part
+    /// added; none where it is not known.
+    pub fn of_processor(family: u8, model: u8) -> Option<AmdProduct> {
+        match (family, model) {
+            (0x19, 0x00..=0x0f) => Some(AmdProduct::Milan),
+            (0x19, 0x10..=0x1f | 0xa0..=0xaf) => Some(AmdProduct::Genoa),
+            (0x1a, 0x00..=0x11) => Some(AmdProduct::Turin),
+            _ => None,
+        }
+    }
+}
+
 /// The version numbers of a chip's firmware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

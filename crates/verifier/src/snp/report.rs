@@ -257,14 +257,8 @@ fn check_reserved(bytes: &[u8; REPORT_BYTES], version: u32) -> Result<(), BadRep
     Ok(())
 }
 
-/// The generation by CPUID's family and model, each with its extended part added.
 fn product_of(family: u8, model: u8) -> Result<AmdProduct, BadReport> {
-    match (family, model) {
-        (0x19, 0x00..=0x0f) => Ok(AmdProduct::Milan),
-        (0x19, 0x10..=0x1f | 0xa0..=0xaf) => Ok(AmdProduct::Genoa),
-        (0x1a, 0x00..=0x11) => Ok(AmdProduct::Turin),
-        _ => Err(BadReport::Processor { family, model }),
-    }
+    AmdProduct::of_processor(family, model).ok_or(BadReport::Processor { family, model })
 }
 
 fn u32_at(bytes: &[u8; REPORT_BYTES], offset: usize) -> u32 {

@@ -39,8 +39,6 @@ fn all_forms() -> Vec<(QuoteKind, Vec<u8>)> {
     let td15 = || body(TD15_BODY_BYTES, TD_REPORT_DATA_AT);
     vec![
         (QuoteKind::Sgx, quote_of(3, TEE_SGX, &[], sgx())),
-        (QuoteKind::Sgx, quote_of(4, TEE_SGX, &[], sgx())),
-        (QuoteKind::Sgx, quote_of(5, TEE_SGX, &description(1, 384), sgx())),
         (QuoteKind::Tdx, quote_of(4, TEE_TDX, &[], td10())),
         (QuoteKind::Tdx, quote_of(5, TEE_TDX, &description(2, 584), td10())),
         (QuoteKind::Tdx, quote_of(5, TEE_TDX, &description(3, 648), td15())),
@@ -103,6 +101,8 @@ fn refuses_quotes_of_unknown_kinds() {
     let td = body(TD10_BODY_BYTES, TD_REPORT_DATA_AT);
     let wrong = [
         quote_of(2, TEE_SGX, &[], td.clone()),
+        quote_of(4, TEE_SGX, &[], body(SGX_BODY_BYTES, SGX_REPORT_DATA_AT)),
+        quote_of(5, TEE_SGX, &description(1, 384), body(SGX_BODY_BYTES, SGX_REPORT_DATA_AT)),
         quote_of(3, TEE_TDX, &[], td.clone()),
         quote_of(4, 0x82, &[], td.clone()),
         quote_of(6, TEE_TDX, &[], td.clone()),
