@@ -29,6 +29,10 @@ impl Chain {
         let asked = self.0.provider.get_proof(contract, slots).block_id(BlockId::hash(at.hash));
         let (header, answer) =
             tokio::try_join!(self.header(at), async { Ok::<_, ChainError>(asked.await?) })?;
+        // Before anything that follows from it is read.
+        if keccak256(&header) != at.hash {
+            return Err(PROOF);
+        }
         let entries = entries(digests, &answer)?;
         let chain_id = self.params().chain_id;
         let account = answer.account_proof;
