@@ -253,6 +253,7 @@ impl Inner {
         let (releases, at) = self.read_releases().await?;
         let listed = self.listed().await?;
         let mut policy = self.policy.clone();
+        let releases = releases.narrowed_to(&policy.releases);
         policy.releases = releases.to_releases();
         self.directory.keep(&listed);
         let terms = Terms {

@@ -104,6 +104,16 @@ impl ReleasesSeen {
         self
     }
 
+    /// Only what a policy of one's own names, where it names any of a kind.
+    pub(crate) fn narrowed_to(mut self, own: &Releases) -> ReleasesSeen {
+        let keep = |seen: &mut Vec<B256>, named: &[B256]| {
+            seen.retain(|digest| named.is_empty() || named.contains(digest));
+        };
+        keep(&mut self.measurements, &own.measurements);
+        keep(&mut self.models, &own.models);
+        self
+    }
+
     pub(crate) fn to_releases(&self) -> Releases {
         Releases { measurements: self.measurements.clone(), models: self.models.clone() }
     }
@@ -285,7 +295,7 @@ pub fn check(bytes: &[u8], against: Against<'_>) -> Result<BundleReport, Unreada
         (None, Some(network)) if network.is_simulated() => Policy::simulated(Releases::default()),
         (None, _) => Policy::strict(Releases::default()),
     };
-    policy.releases = releases.to_releases();
+    policy.releases = releases.narrowed_to(&policy.releases).to_releases();
 
     let mut checks = Vec::new();
     let appraised = recheck(&parts.evidence, &policy, at);
@@ -301,7 +311,7 @@ pub fn check(bytes: &[u8], against: Against<'_>) -> Result<BundleReport, Unreada
     let good = |check: &BundleCheck| matches!(check.outcome, Outcome::Passed | Outcome::Waived);
     let verdict = if checks.iter().all(good) { Verdict::Accepted } else { Verdict::Refused };
     let told = match (claims, verdict) {
-        (Some(claims), Verdict::Accepted) => parts.tell(claims, against.at.is_some()),
+        (Some(claims), Verdict::Accepted) => parts.tell(claims, against.at),
         _ => Vec::new(),
     };
     let policy = report.policy;
@@ -382,6 +392,19 @@ impl Parts {
         let receipt = self.receipt.unverified();
         let order = self.order.unverified();
         let offer = self.offer.unverified();
+        let home = network.map(|network| network.domain() == domain);
+        let place = format!("chain {}, escrow {}", domain.chain_id, domain.escrow);
+        checks.push(BundleCheck {
+            name: "network".into(),
+            outcome: match home {
+                Some(true) => Outcome::Passed,
+                Some(false) => Outcome::Failed,
+                // There is nothing to compare with; the place is told.
+                None => Outcome::Waived,
+            },
+            protects: "a receipt of another chain or escrow".into(),
+            seen: place,
+        });
         let mut note = |name: &str, protects: &str, outcome: Option<bool>, seen: String| {
             let outcome = match outcome {
                 None => Outcome::Absent,
@@ -395,11 +418,6 @@ impl Parts {
                 seen,
             });
         };
-
-        let home = network.map(|network| network.domain() == domain);
-        let place = format!("chain {}, escrow {}", domain.chain_id, domain.escrow);
-        // Without a network file there is nothing to compare with, and the place is told instead.
-        note("network", "a receipt of another chain or escrow", Some(home.unwrap_or(true)), place);
 
         let signed = |result: Result<Address, SignatureError>| {
             result.map_or_else(|error| error.to_string(), |by| format!("by {by}"))
@@ -485,7 +503,7 @@ impl Parts {
         receipt.charged == due || receipt.charged.0 == 0
     }
 
-    fn tell(&self, claims: &Claims, at_given: bool) -> Vec<String> {
+    fn tell(&self, claims: &Claims, at_given: Option<Timestamp>) -> Vec<String> {
         let receipt = self.receipt.unverified();
         let name = claims.workload().model(&receipt.model).map_or("?", |model| model.name.as_str());
         let hardware = match claims.is_simulated() {
@@ -493,11 +511,8 @@ impl Parts {
             false => "genuine hardware",
         };
         let block = claims.nonce();
-        let time = match at_given {
-            true => "time given by you".to_owned(),
-            false => "time asserted by the pod only".to_owned(),
-        };
-        vec![
+        let checked = at_given.map(|at| format!("checked for {at}, the time given by you"));
+        let mut told = vec![
             format!(
                 "answered by {} on image {} ({hardware})",
                 claims.signer(),
@@ -515,10 +530,12 @@ impl Parts {
                 receipt.charged, receipt.cumulative
             ),
             format!(
-                "issued at {} ({time}); evidence names block {} of chain {}",
+                "issued at {} (time asserted by the pod only); evidence names block {} of chain {}",
                 receipt.issued_at, block.block_number, block.chain_id
             ),
-        ]
+        ];
+        told.extend(checked);
+        told
     }
 }
 

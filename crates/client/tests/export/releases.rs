@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use subrosa_attester::Simulator;
 use subrosa_chain::Network;
 use subrosa_client::export::{Against, BundleReport, Unreadable, check};
-use subrosa_protocol::B256;
-use subrosa_verifier::{Outcome, ReleaseKind, Verdict};
+use subrosa_protocol::{B256, Duration};
+use subrosa_verifier::{Outcome, Policy, ReleaseKind, Releases, Verdict};
 
 use super::{LABEL, NOW, RELEASES, World, examine, failed, network};
 use crate::ledger::{Ledger, stored};
@@ -88,14 +88,19 @@ fn a_named_network_with_a_chain_demands_the_proof() {
     assert_eq!(outcome(&report, "releases_block").0, Outcome::Failed);
 }
 
-#[test]
-fn without_a_network_or_from_ones_own_records_the_exporters_word_is_waived_in_words() {
-    let mut bundle = World::new().bundle();
-    bundle["releases"].as_object_mut().unwrap().remove("proof");
-    let (proof, seen) = outcome(&examined(&bundle, Against::default()), "releases_proof");
-    assert_eq!(proof, Outcome::Waived);
-    assert!(seen.contains("the exporter's word only"), "{seen}");
+/// A policy that lets simulated evidence pass and names these releases.
+fn naming(measurements: Vec<B256>, models: Vec<B256>) -> Policy {
+    Policy::simulated(Releases { measurements, models })
+}
 
+fn without_proof(mut bundle: Value) -> Value {
+    bundle["releases"].as_object_mut().unwrap().remove("proof");
+    bundle
+}
+
+#[test]
+fn from_ones_own_records_no_proof_is_needed() {
+    let bundle = without_proof(World::new().bundle());
     let network = network("simulated");
     let own = Against { network: Some(&network), own: true, ..Against::default() };
     let report = examined(&bundle, own);
@@ -103,6 +108,96 @@ fn without_a_network_or_from_ones_own_records_the_exporters_word_is_waived_in_wo
     let (proof, seen) = outcome(&report, "releases_proof");
     assert_eq!(proof, Outcome::Waived);
     assert!(seen.contains("by this client"), "{seen}");
+}
+
+#[test]
+fn without_a_network_what_a_receipt_says_is_released_counts_for_nothing() {
+    let nobody = naming(vec![], vec![]);
+    let good = World::new().bundle();
+    let hash: B256 = good["releases"]["block"]["hash"].as_str().unwrap().parse().unwrap();
+    let against = |block| Against { policy: Some(&nobody), block, ..Against::default() };
+
+    let report = examined(&without_proof(good.clone()), against(None));
+    assert_eq!((failed(&report), report.verdict), (vec![], Verdict::Refused));
+    let (proof, seen) = outcome(&report, "releases_proof");
+    assert_eq!(proof, Outcome::Absent);
+    assert!(seen.contains("the exporter's word only"), "{seen}");
+    assert_eq!(outcome(&report, "releases_block").0, Outcome::Absent);
+
+    // A proof of nobody knows which contract is no better, even from a block that the caller knows.
+    for block in [None, Some(hash)] {
+        let report = examined(&good, against(block));
+        assert_eq!((failed(&report), report.verdict), (vec![], Verdict::Refused));
+        let (proof, seen) = outcome(&report, "releases_proof");
+        assert_eq!(proof, Outcome::Absent);
+        assert!(seen.contains("names the contract"), "{seen}");
+    }
+    assert_eq!(outcome(&examined(&good, against(None)), "network").0, Outcome::Waived);
+}
+
+#[test]
+fn without_a_network_ones_own_policy_may_name_the_releases() {
+    let world = World::new();
+    let (image, model) = (Simulator::measurement(LABEL), world.receipt.model);
+    let policy = naming(vec![image], vec![model]);
+    let half = naming(vec![image], vec![]);
+    for bundle in [world.bundle(), without_proof(world.bundle())] {
+        let report = examined(&bundle, Against { policy: Some(&policy), ..Against::default() });
+        assert_eq!((failed(&report), report.verdict), (vec![], Verdict::Accepted));
+        assert_eq!(outcome(&report, "releases_proof").0, Outcome::Waived);
+        let report = examined(&bundle, Against { policy: Some(&half), ..Against::default() });
+        assert_eq!(report.verdict, Verdict::Refused);
+        assert_eq!(outcome(&report, "releases_proof").0, Outcome::Absent);
+    }
+}
+
+#[test]
+fn what_ones_own_policy_does_not_name_is_not_released() {
+    let world = World::new();
+    let (image, model) = (Simulator::measurement(LABEL), world.receipt.model);
+    let other = B256::repeat_byte(1);
+    let network = network("simulated");
+    let verdict = |policy: &Policy| {
+        let (policy, network) = (Some(policy), Some(&network));
+        examined(&world.bundle(), Against { policy, network, ..Against::default() }).verdict
+    };
+    assert_eq!(verdict(&naming(vec![image], vec![model])), Verdict::Accepted);
+    assert_eq!(verdict(&naming(vec![], vec![])), Verdict::Accepted);
+    assert_eq!(verdict(&naming(vec![other], vec![model])), Verdict::Refused);
+    assert_eq!(verdict(&naming(vec![image], vec![other])), Verdict::Refused);
+    assert_eq!(verdict(&naming(vec![other], vec![])), Verdict::Refused);
+}
+
+#[test]
+fn a_hardware_network_refuses_a_block_that_nobody_knows() {
+    let bundle = World::new().bundle();
+    let hash: B256 = bundle["releases"]["block"]["hash"].as_str().unwrap().parse().unwrap();
+    let mut network = network("hardware");
+    let block = |network: &Network, block, own| {
+        let network = Some(network);
+        let report = examined(&bundle, Against { network, block, own, ..Against::default() });
+        outcome(&report, "releases_block")
+    };
+    let (unknown, seen) = block(&network, None, false);
+    assert_eq!(unknown, Outcome::Absent);
+    assert!(seen.contains(&format!("--block {hash}")) && seen.contains("explorer"), "{seen}");
+    assert_eq!(block(&network, Some(B256::repeat_byte(1)), false).0, Outcome::Failed);
+    assert_eq!(block(&network, Some(hash), false).0, Outcome::Passed);
+    assert_eq!(block(&network, None, true).0, Outcome::Waived);
+    network.pinned.blocks = vec![hash];
+    assert_eq!(block(&network, None, false).0, Outcome::Passed);
+}
+
+#[test]
+fn a_time_that_the_caller_gives_is_not_called_the_receipts() {
+    let network = network("simulated");
+    let at = NOW.after(Duration(60));
+    let against = Against { network: Some(&network), at: Some(at), ..Against::default() };
+    let told = examined(&World::new().bundle(), against).told;
+    let issued = format!("issued at {NOW} (time asserted by the pod only)");
+    assert!(told.iter().any(|line| line.contains(&issued)), "{told:?}");
+    let checked = format!("checked for {at}, the time given by you");
+    assert!(told.contains(&checked), "{told:?}");
 }
 
 #[test]
