@@ -17,7 +17,7 @@ use subrosa_attester::SecondQuote;
 use subrosa_protocol::encoding::to_base64;
 use subrosa_protocol::hash::sha256;
 use subrosa_protocol::{Address, B256, SecretKey};
-use subrosa_verifier::{CpuEvidence, Devices, EventLog};
+use subrosa_verifier::{CpuEvidence, Devices, EventLog, TdxEvidence};
 
 use crate::core::Core;
 use crate::outside::{answer, no_evidence, problem};
@@ -44,9 +44,9 @@ pub(crate) async fn report(State(core): State<Arc<Core>>, RawQuery(query): RawQu
         Ok(second) => match Report::of(&core, &asked, tls_key).json(&second) {
             Some(report) => answer(StatusCode::OK, &report),
             None => {
-                let reason = "this form is for Intel's quotes, and this pod's processor is \
-                              AMD's; ask for /subrosa/v1/evidence";
-                problem(StatusCode::NOT_FOUND, "no_intel_quote", reason)
+                let reason = "this form is for quotes of Intel TDX, and this pod's processor gives \
+                              another kind; ask for /subrosa/v1/evidence";
+                problem(StatusCode::NOT_FOUND, "no_tdx_quote", reason)
             }
         },
         Err(error) => {
@@ -140,12 +140,10 @@ impl<'a> Report<'a> {
         Report { model: model(core), signer: &core.signer, nonce: asked.nonce, tls_key }
     }
 
-    /// The document; none where the processor is not Intel's.
+    /// The document; none where the processor's evidence is no TDX quote.
     fn json(&self, second: &SecondQuote) -> Option<Value> {
-        let (quote, event_log) = match &second.cpu {
-            CpuEvidence::Sgx(sgx) => (&sgx.quote, &EventLog::None),
-            CpuEvidence::Snp(_) => return None,
-            CpuEvidence::Tdx(tdx) => (&tdx.quote, &tdx.event_log),
+        let CpuEvidence::Tdx(TdxEvidence { quote, event_log, .. }) = &second.cpu else {
+            return None;
         };
         let (events, info) = log(event_log);
         let mut report = json!({

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use subrosa_protocol::{B256, Timestamp};
 use subrosa_seal::{MEDIA_TYPE_REQUEST, SEALED_REQUEST_BYTES_MAX};
-use subrosa_verifier::Evidence;
+use subrosa_verifier::{
+    CheckName, Document, Endorsements, Evidence, Outcome, Policy, Releases, Verdict, examine,
+};
 use support::{Home, http};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -91,6 +94,68 @@ async fn other_peoples_verifiers_get_a_report_of_their_form() {
     let quote = hex::decode(bound["intel_quote"].as_str().unwrap()).unwrap();
     assert_eq!(quote[48 + 520..48 + 552], *subrosa_protocol::hash::sha256(&joined));
     pod.shutdown().await;
+}
+
+/// The same checks and more, by our own reader of that form.
+#[tokio::test]
+async fn a_report_with_an_event_log_and_a_gpu_passes_every_check_of_its_form() {
+    let mut home = Home::new();
+    home.machine = "simulated-tdx-dstack-gpu".parse().unwrap();
+    let pod = home.start().await;
+    let (http, base) = (http::client(), format!("https://{}", pod.local_addr()));
+    let get = async |path: &str| {
+        http.get(format!("{base}{path}")).send().await.unwrap().bytes().await.unwrap()
+    };
+    let (nonce, other) = (B256::repeat_byte(0x4c), B256::repeat_byte(0x4d));
+    let answer = get(&format!("/v1/attestation/report?nonce={}", hex::encode(nonce))).await;
+    let evidence = get("/subrosa/v1/evidence").await;
+    pod.shutdown().await;
+
+    let json: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    let payload: serde_json::Value =
+        serde_json::from_str(json["nvidia_payload"].as_str().unwrap()).unwrap();
+    assert_eq!(payload["nonce"], hex::encode(nonce));
+    assert_eq!(payload["evidence_list"][0]["arch"], "HOPPER");
+    let compose = json["info"]["tcb_info"]["app_compose"].as_str().unwrap();
+    let compose_hash = subrosa_protocol::hash::sha256(compose.as_bytes());
+    let quote = hex::decode(json["intel_quote"].as_str().unwrap()).unwrap();
+    assert_eq!(quote[48 + 184..][..33], [&[1][..], compose_hash.as_slice()].concat());
+
+    let document = Document::parse(&answer).unwrap();
+    let mut endorsements = Endorsements::default();
+    endorsements.add(&evidence).unwrap();
+    let policy = Policy::simulated(Releases::default());
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let check = |nonce| examine(&document, &endorsements, Some(nonce), &policy, Timestamp(now));
+    let report = check(nonce);
+    assert_eq!(report.verdict, Verdict::Accepted, "{}", report.sentence());
+    for name in [
+        CheckName::TeeQuoteSignature,
+        CheckName::EventLogIntegrity,
+        CheckName::ComposeBinding,
+        CheckName::TeeReportdataBinding,
+        CheckName::NvidiaNonce,
+        CheckName::NvidiaMeasurements,
+    ] {
+        assert_eq!(report.outcome(name), Outcome::Passed, "{name}");
+    }
+    let refused = check(other);
+    assert_eq!(refused.first_failure().unwrap().name, CheckName::NonceMatch);
+}
+
+#[tokio::test]
+async fn machines_without_a_tdx_quote_have_no_report_of_that_form() {
+    for machine in ["simulated-sgx", "simulated-snp"] {
+        let mut home = Home::new();
+        home.machine = machine.parse().unwrap();
+        let pod = home.start().await;
+        let url = format!("https://{}/v1/attestation/report", pod.local_addr());
+        let response = http::client().get(url).send().await.unwrap();
+        assert_eq!(response.status(), 404, "{machine}");
+        let error: serde_json::Value = response.json().await.unwrap();
+        assert_eq!(error["error"]["code"], "no_tdx_quote");
+        pod.shutdown().await;
+    }
 }
 
 #[tokio::test]

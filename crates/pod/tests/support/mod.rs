@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use subrosa_attester::{Attester, Simulator};
+use subrosa_attester::{Attester, SimulatedKind, Simulator};
 use subrosa_chain::Network;
 use subrosa_engine::{Engine, Script, Scripted};
 use subrosa_pod::link::Link;
@@ -46,6 +46,8 @@ pub struct Home {
     /// Removes the folder in the end, where it is ours.
     keep: Option<TempDir>,
     pub script: Script,
+    /// The machine that the pod's simulator stands in for.
+    pub machine: SimulatedKind,
     /// A chain in memory; none on a private network.
     pub chain: Option<Arc<MemoryChain>>,
     pub hook: Option<StepHook>,
@@ -65,7 +67,8 @@ impl Home {
             prefill: Duration::ZERO,
             per_token: Duration::ZERO,
         };
-        Home { folder: folder.to_owned(), keep: None, script, chain: None, hook: None }
+        let machine = SimulatedKind::TDX;
+        Home { folder: folder.to_owned(), keep: None, script, machine, chain: None, hook: None }
     }
 
     /// A home on a network with a chain.
@@ -185,7 +188,7 @@ impl Home {
         Deps {
             network: self.network(),
             engine: Engine::Scripted(Scripted::new(MODEL, self.script.clone())),
-            attester: Attester::Simulator(Simulator::new(IMAGE)),
+            attester: Attester::Simulator(Simulator::of(self.machine, IMAGE)),
             link: self.chain.clone().map(|chain| chain as Arc<dyn Link>),
             listener: None,
             steps: self.hook.clone(),
