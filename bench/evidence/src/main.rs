@@ -148,17 +148,12 @@ fn print(results: &Value) -> io::Result<()> {
     writeln!(out, "{:<30} {:>10} {:>9} {:>9}", "document", "bytes", "first ms", "ms")?;
     for row in results["documents"].as_array().into_iter().flatten() {
         let kind = row["kind"].as_str().unwrap_or("");
-        writeln!(
-            out,
-            "{kind:<30} {:>10} {:>9.3}",
-            row["bytes"],
-            row["ms"].as_f64().unwrap_or(0.0)
-        )?;
+        let (first, ms) = (number(&row["first_ms"]), number(&row["ms"]));
+        writeln!(out, "{kind:<30} {:>10} {first:>9.3} {ms:>9.3}", row["bytes"])?;
     }
     writeln!(out, "\n{:<30} {:>10} {:>9} {:>9}", "GPUs and switches", "devices", "ms", "warm ms")?;
     for row in results["gpus"].as_array().into_iter().flatten() {
-        let (ms, warm) =
-            (row["ms"].as_f64().unwrap_or(0.0), row["warm_ms"].as_f64().unwrap_or(0.0));
+        let (ms, warm) = (number(&row["ms"]), number(&row["warm_ms"]));
         writeln!(out, "{:<30} {:>10} {ms:>9.3} {warm:>9.3}", row["gpus"], row["devices"])?;
     }
     Ok(())
