@@ -12,10 +12,10 @@ use subrosa_chain::{Passphrase, Wallet};
 use subrosa_protocol::{Address, B256};
 
 /// The image that is released.
-pub(crate) const RELEASED_IMAGE: &str = "subrosa/first-light";
+pub(crate) const RELEASED_IMAGE: &str = "subrosa/pod";
 
 /// The image that the liar's simulator measures: nobody released it.
-pub(crate) const LIARS_IMAGE: &str = "subrosa/first-light, with a tap on the prompts";
+pub(crate) const LIARS_IMAGE: &str = "subrosa/pod, with a tap on the prompts";
 
 /// What the demo's keystores are locked with. Their keys are worth nothing.
 pub(crate) const PASSPHRASE: &str = "the keys of the demo are worth nothing";
