@@ -133,6 +133,9 @@ fn checked_offline(world: &World, order: &str) {
     let (file, network) = (file.to_str().unwrap(), network.to_str().unwrap());
     let verify = |file: &str| world.run(&["verify", file, "--network", network, "--json"]);
     assert_eq!(verify(file).status.code(), Some(0));
+    let nonce = "4c".repeat(32);
+    let asked = world.run(&["verify", file, "--network", network, "--nonce", &nonce]);
+    assert_eq!(asked.status.code(), Some(2), "a nonce that nobody looks at is not taken");
     assert!(String::from_utf8_lossy(&exported.stderr).contains("with a proof of its releases"));
 
     let mut bundle: Value = serde_json::from_slice(&exported.stdout).unwrap();

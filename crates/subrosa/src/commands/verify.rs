@@ -62,8 +62,10 @@ pub(crate) fn run(common: &Common, args: &VerifyArgs, output: &Output) -> Result
 
 /// What to do about a refusal, where something can be done.
 fn next_step(common: &Common, args: &VerifyArgs, checked: &Checked) -> Option<&'static str> {
-    let failed = checked.checks.iter().find(|check| check.outcome == Outcome::Failed)?;
     let names_none = common.network.is_none() && args.policy.is_none();
+    let Some(failed) = checked.checks.iter().find(|check| check.outcome == Outcome::Failed) else {
+        return unproven_step(names_none, checked);
+    };
     let simulated = || SIMULATORS.iter().any(|root| failed.seen.contains(&hex::encode(root)));
     match failed.name.as_str() {
         "intel_pcs_collateral" if failed.seen.contains("collateral came along") => Some(
@@ -84,6 +86,24 @@ fn next_step(common: &Common, args: &VerifyArgs, checked: &Checked) -> Option<&'
             Some("name the released images with --network FILE or --policy FILE")
         }
         _ => None,
+    }
+}
+
+/// What to do about a receipt in which nothing is wrong, but whose releases nobody vouches for.
+fn unproven_step(names_none: bool, checked: &Checked) -> Option<&'static str> {
+    let unproven = |name| {
+        checked.checks.iter().any(|check| check.name == name && check.outcome == Outcome::Absent)
+    };
+    if names_none {
+        Some("name the network that the receipt is of with --network FILE")
+    } else if unproven("releases_proof") {
+        Some(
+            "ask for an export with a proof of its releases, by a client with a node that gives it",
+        )
+    } else if unproven("releases_block") {
+        Some("compare the block with an explorer, and give its hash with --block HASH")
+    } else {
+        None
     }
 }
 
