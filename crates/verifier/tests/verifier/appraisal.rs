@@ -262,7 +262,10 @@ fn an_outdated_platform_is_tolerated_only_by_name_and_within_grace() {
     world.policy.intel.grace = Duration(since_level - 1);
     assert_failed(&world.refused(), TeeTcbCurrent);
     world.policy.intel.grace = Duration(since_level);
-    assert_eq!(world.attested().report().outcome(TeeTcbCurrent), Outcome::Passed);
+    let attested = world.attested();
+    assert_eq!(attested.report().outcome(TeeTcbCurrent), Outcome::Passed);
+    let sentence = attested.report().sentence();
+    assert!(sentence.contains("as current as the policy demands"), "{sentence}");
 
     world.policy.intel.statuses = vec![IntelTcbStatus::UpToDate];
     assert_failed(&world.refused(), TeeTcbCurrent);
