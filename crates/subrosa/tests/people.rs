@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
+use subrosa_attester::Simulator;
 use subrosa_chain::Passphrase;
 use subrosa_devnet::Devnet;
+use subrosa_verifier::{Policy, Releases};
 use support::{ANSWER, PASSPHRASE};
 
 /// A chain with one pod, and a person with a wallet.
@@ -122,6 +124,20 @@ async fn a_person_asks_pays_checks_and_takes_the_rest_back() {
     let claim = world.json(&["pod", "claim", "--config", config]);
     assert_eq!(units(&claim["after"]) - units(&claim["before"]), charged);
     moved_by_hand(&world, id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_names_other_images_refuses_what_the_chain_lists() {
+    let world = World::start().await;
+    for (label, check) in [(support::IMAGE, None), ("another image", Some("tee_measurement"))] {
+        let measurements = vec![Simulator::measurement(label)];
+        let policy = Policy::simulated(Releases { measurements, models: vec![] });
+        let file = world.folder.path().join("policy.toml");
+        std::fs::write(&file, policy.to_toml()).unwrap();
+        let pods = world.json(&["pods", "--policy", file.to_str().unwrap()]);
+        assert_eq!(pods[0]["accepted"], check.is_none(), "{label}: {pods}");
+        assert_eq!(pods[0]["failed_check"].as_str(), check, "{label}");
+    }
 }
 
 /// Exported, the receipt passes; with another byte in it, it does not.
