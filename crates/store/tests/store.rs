@@ -124,13 +124,14 @@ async fn reads_do_not_wait_for_the_writer() {
     held.await.unwrap();
 }
 
-#[test]
-fn a_second_owner_of_the_directory_is_refused() {
+#[tokio::test]
+async fn a_second_owner_of_the_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let refused = Store::open(dir.path(), &[ROWS]).err().unwrap();
     assert!(matches!(refused, OpenError::InUse { .. }));
     assert!(refused.to_string().contains("in use by another process"), "{refused}");
+    store.close().await;
     drop(store);
     open(dir.path());
 }
@@ -146,14 +147,16 @@ fn the_directory_is_its_owners_alone() {
     assert_eq!(mode & 0o777, 0o700);
 }
 
-#[test]
-fn a_schema_of_a_newer_program_is_refused() {
+#[tokio::test]
+async fn a_schema_of_a_newer_program_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     const NEWER: Room = Room {
         name: "rows",
         migrations: &[ROWS.migrations[0], "ALTER TABLE rows ADD COLUMN note TEXT"],
     };
-    drop(Store::open(dir.path(), &[NEWER]).unwrap());
+    let newer = Store::open(dir.path(), &[NEWER]).unwrap();
+    newer.close().await;
+    drop(newer);
     let refused = Store::open(dir.path(), &[ROWS]).err().unwrap();
     assert!(matches!(refused, OpenError::Newer { room: "rows", found: 2, known: 1 }));
 }
