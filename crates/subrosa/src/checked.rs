@@ -54,10 +54,14 @@ impl From<BundleReport> for Checked {
         let failed = report.checks.iter().find(|check| check.outcome == Outcome::Failed);
         let missing = report.checks.iter().find(|check| check.outcome == Outcome::Absent);
         let sentence = match (report.verdict, failed.or(missing)) {
-            (Verdict::Accepted, _) => {
-                "accepted: the receipt is of an attested pod, and everything \
-                                       it stands on was checked"
+            (Verdict::Accepted, _) if report.checks.iter().any(rests_on_a_word) => {
+                "accepted: the receipt is of an attested pod; the block that its releases are \
+                 proven from is the exporter's word"
                     .to_owned()
+            }
+            (Verdict::Accepted, _) => {
+                let checked = "everything that it stands on was checked";
+                format!("accepted: the receipt is of an attested pod, and {checked}")
             }
             (Verdict::Refused, Some(check)) => format!(
                 "refused at {}: {} (guards against: {})",
@@ -81,4 +85,11 @@ impl From<BundleReport> for Checked {
             told: report.told,
         }
     }
+}
+
+/// Whether the releases stand on a block that nobody but the exporter knows.
+fn rests_on_a_word(check: &BundleCheck) -> bool {
+    check.name == "releases_block"
+        && check.outcome == Outcome::Waived
+        && check.seen.contains("exporter's word")
 }

@@ -173,7 +173,7 @@ const DEVICES: [Plan; 3] = [
 const ANSWER: [Plan; 4] = [
     Plan {
         title: "the key",
-        about: "made inside, bound by a fresh quote; it signs everything else",
+        about: "made inside, bound by the quote; it signs everything else",
         checks: &[
             "nonce_match",
             "block_recent",

@@ -182,6 +182,12 @@ fn proven_by_its_block(world: &World, file: &str, network: &str, bundle: &Value)
         (output.status.code(), outcome("releases_proof"), outcome("releases_block"))
     };
     let hash = bundle["releases"]["block"]["hash"].as_str().unwrap();
+    let sentence = |arguments: &[&str]| {
+        let told = world.json(&[&["verify", file, "--network", network], arguments].concat());
+        told["sentence"].as_str().unwrap().to_owned()
+    };
+    assert!(sentence(&[]).contains("is the exporter's word"));
+    assert!(sentence(&["--block", hash]).contains("everything that it stands on was checked"));
     assert_eq!(verify(file, hash), (Some(0), "passed".into(), "passed".into()));
     let other = format!("0x{}", "7".repeat(64));
     assert_eq!(verify(file, &other), (Some(1), "passed".into(), "failed".into()));
