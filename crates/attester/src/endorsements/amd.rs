@@ -43,7 +43,7 @@ impl Chip {
         let (family, model) = (report[0x188], report[0x189]);
         let product = match AmdProduct::of_processor(family, model) {
             // Version 2 does not say. Milan's firmware writes it; Genoa's first did, which is older
-            // than any policy accepts.
+            // than the strict policy accepts.
             _ if version == 2 => "Milan",
             Some(AmdProduct::Genoa) => "Genoa",
             Some(AmdProduct::Milan) => "Milan",
