@@ -133,6 +133,23 @@ impl CheckName {
         CheckName::MeasuredModelWeights,
     ];
 
+    /// The checks of devices, which have nothing to look at where there is none.
+    pub(crate) const OF_DEVICES: [CheckName; 13] = [
+        CheckName::NvidiaPayloadPresent,
+        CheckName::NvidiaNonce,
+        CheckName::NvidiaSignature,
+        CheckName::NvidiaCertChain,
+        CheckName::NvidiaFirmwareId,
+        CheckName::NvidiaRevocation,
+        CheckName::NvidiaRimChain,
+        CheckName::NvidiaRimDigest,
+        CheckName::NvidiaRimSignature,
+        CheckName::NvidiaMeasurements,
+        CheckName::NvidiaDistinctDevices,
+        CheckName::NvswitchBinding,
+        CheckName::CpuGpuChain,
+    ];
+
     /// The name as reports, policies and other verifiers write it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -10,13 +10,13 @@ use dcap_qvl::{
 };
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use subrosa_protocol::{B256, Duration, Timestamp};
+use subrosa_protocol::{B256, Timestamp};
 
 use crate::chain::certificates;
 use crate::check::CheckName;
 use crate::evidence::IntelCollateral;
 use crate::policy::{Allowed, IntelPolicy, IntelTcbStatus, Machines, Policy};
-use crate::quote::Quote;
+use crate::quote::{Body, Quote};
 use crate::report::Checks;
 
 /// Which of Intel's TEEs a quote is of.
@@ -39,6 +39,34 @@ impl Tee {
         match self {
             Tee::Sgx => "QE",
             Tee::Tdx => "TD_QE",
+        }
+    }
+}
+
+/// Reads a quote, which must be of one TEE; `body` picks what the hardware says of that TEE's guests.
+pub(crate) fn read<'a, B>(
+    tee: Tee,
+    quote: &'a [u8],
+    body: impl FnOnce(Body<'a>) -> Option<B>,
+    checks: &mut Checks,
+) -> Option<(Quote<'a>, B)> {
+    let name = CheckName::TeeQuoteStructure;
+    let read = match Quote::parse(quote) {
+        Ok(read) => read,
+        Err(error) => {
+            checks.fail(name, error.to_string());
+            return None;
+        }
+    };
+    match body(read.body) {
+        Some(body) => {
+            checks.pass(name, format!("{}, {} bytes", read.layout(), quote.len()));
+            Some((read, body))
+        }
+        None => {
+            let seen = format!("the quote is of {}, expected {}", read.body.tee(), tee.name());
+            checks.fail(name, seen);
+            None
         }
     }
 }
@@ -127,9 +155,7 @@ impl Authentic {
         if let Some((name, message)) = self.stopped {
             checks.fail(name, printable(&message));
         }
-        // A revocation list is refused in the very second of its next update.
-        self.claims
-            .map_or(now, |claims| Timestamp(claims.earliest_expiration_date).before(Duration(1)))
+        self.claims.map_or(now, |claims| good_until(&claims, &policy.intel, now))
     }
 }
 
@@ -483,6 +509,26 @@ fn check_tcb(claims: &QuoteClaims, policy: &IntelPolicy, now: Timestamp, checks:
             false => Err(format!("evaluation {got}, policy demands {least}")),
         },
     );
+}
+
+/// The last second, from `now` on, at which collateral and grace have not ended.
+///
+/// Grace runs from dates that dcap-qvl keeps as text, for platform and quoting enclave each; what it
+/// tolerates ends but never begins again, so that the end is found by halving.
+fn good_until(claims: &QuoteClaims, policy: &IntelPolicy, now: Timestamp) -> Timestamp {
+    let tolerated = |at: u64| within_grace(policy, Timestamp(at)).validate(claims).is_ok();
+    // A revocation list is refused in the very second of its next update.
+    let mut ended = claims.earliest_expiration_date;
+    let mut good = now.0;
+    while ended.saturating_sub(good) > 1 {
+        let middle = good + (ended - good) / 2;
+        if tolerated(middle) {
+            good = middle;
+        } else {
+            ended = middle;
+        }
+    }
+    Timestamp(good)
 }
 
 /// dcap-qvl's policy for grace and advisories; the platform's flags have a check of their own.

@@ -23,23 +23,6 @@ use crate::report::Checks;
 /// bytes.
 static SIGNATURES: LazyLock<RimStore> = LazyLock::new(RimStore::new);
 
-/// The checks of devices, which have nothing to look at where there is none.
-const CHECKS: [CheckName; 13] = [
-    CheckName::NvidiaPayloadPresent,
-    CheckName::NvidiaNonce,
-    CheckName::NvidiaSignature,
-    CheckName::NvidiaCertChain,
-    CheckName::NvidiaFirmwareId,
-    CheckName::NvidiaRevocation,
-    CheckName::NvidiaRimChain,
-    CheckName::NvidiaRimDigest,
-    CheckName::NvidiaRimSignature,
-    CheckName::NvidiaMeasurements,
-    CheckName::NvidiaDistinctDevices,
-    CheckName::NvswitchBinding,
-    CheckName::CpuGpuChain,
-];
-
 /// Which checks of a device stand behind one of a report's, in the order in which they are made.
 const OF_DEVICES: [(CheckName, &[Made]); 10] = [
     (CheckName::NvidiaPayloadPresent, &[Made::ReportStructure]),
@@ -72,7 +55,7 @@ const OF_NODES: [(CheckName, &[NodeCheckName]); 2] = [
 
 /// Records that a kind of document has no place for devices.
 pub(crate) fn lack(policy: &Policy, why: &str, checks: &mut Checks) {
-    for name in CHECKS {
+    for name in CheckName::OF_DEVICES {
         checks.absent(name, why);
     }
     if policy.gpu == Gpu::Required {
@@ -89,7 +72,7 @@ pub(crate) fn check_none(policy: &Policy, checks: &mut Checks) {
             checks.fail(CheckName::NvidiaPayloadPresent, seen);
         }
         Gpu::Optional => {
-            for name in CHECKS {
+            for name in CheckName::OF_DEVICES {
                 checks.waive(name, "no device, none demanded");
             }
         }

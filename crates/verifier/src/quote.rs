@@ -53,7 +53,26 @@ pub(crate) enum Body<'a> {
     Tdx(TdxBody<'a>),
 }
 
+impl Body<'_> {
+    /// The TEE that the guest runs in.
+    pub(crate) fn tee(&self) -> &'static str {
+        match self {
+            Body::Sgx(_) => "SGX",
+            Body::Tdx(_) => "TDX",
+        }
+    }
+}
+
 impl<'a> Quote<'a> {
+    /// Which of the layouts it has, in words.
+    pub(crate) fn layout(&self) -> String {
+        let (tee, version) = (self.body.tee(), self.version);
+        match self.body {
+            Body::Sgx(_) => format!("{tee} version {version}"),
+            Body::Tdx(body) => format!("{tee} version {version}, {}", body.kind()),
+        }
+    }
+
     /// Reads a quote, from its first byte to its last.
     pub(crate) fn parse(quote: &'a [u8]) -> Result<Quote<'a>, BadQuote> {
         let mut reader = Reader(quote);

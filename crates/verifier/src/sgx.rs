@@ -6,7 +6,7 @@ use crate::check::CheckName;
 use crate::dcap::{self, Subject, Tee};
 use crate::evidence::{IntelCollateral, SgxEvidence};
 use crate::policy::{Policy, SgxPolicy, Stated};
-use crate::quote::{Body, Quote, SgxBody, sgx_measurement};
+use crate::quote::{Body, SgxBody, sgx_measurement};
 use crate::quoted::{Against, Quoted};
 use crate::report::Checks;
 
@@ -68,20 +68,11 @@ pub(crate) fn appraise_quote(
     now: Timestamp,
     checks: &mut Checks,
 ) -> Option<Quoted> {
-    let (quote, body) = match Quote::parse(parts.quote) {
-        Ok(quote @ Quote { body: Body::Sgx(body), .. }) => (quote, body),
-        Ok(Quote { body: Body::Tdx(_), .. }) => {
-            checks.fail(CheckName::TeeQuoteStructure, "the quote is of TDX, expected SGX");
-            return None;
-        }
-        Err(error) => {
-            checks.fail(CheckName::TeeQuoteStructure, error.to_string());
-            return None;
-        }
+    let body = |body| match body {
+        Body::Sgx(body) => Some(body),
+        Body::Tdx(_) => None,
     };
-    let seen = format!("SGX version {}, {} bytes", quote.version, parts.quote.len());
-    checks.pass(CheckName::TeeQuoteStructure, seen);
-
+    let (quote, body) = dcap::read(Tee::Sgx, parts.quote, body, checks)?;
     let (bytes, collateral) = (parts.quote, parts.collateral);
     let subject = Subject { tee: Tee::Sgx, bytes, quote, collateral };
     let authentic = dcap::authenticate(&subject, policy, now, checks)?;

@@ -10,7 +10,7 @@ use crate::event_log::dstack::Dstack;
 use crate::evidence::{EventLog, IntelCollateral, TdxEvidence};
 use crate::kind::Kind;
 use crate::policy::{Allowed, ConfigId, Modules, Policy, Stated, TdxPolicy, XFAM_OF_TDX};
-use crate::quote::{Body, Quote, TdxBody, tdx_measurement};
+use crate::quote::{Body, TdxBody, tdx_measurement};
 use crate::quoted::{Against, Quoted};
 use crate::report::Checks;
 
@@ -94,21 +94,11 @@ pub(crate) fn appraise_quote(
     now: Timestamp,
     checks: &mut Checks,
 ) -> Option<Quoted> {
-    let (quote, body) = match Quote::parse(parts.quote) {
-        Ok(quote @ Quote { body: Body::Tdx(body), .. }) => (quote, body),
-        Ok(Quote { body: Body::Sgx(_), .. }) => {
-            checks.fail(CheckName::TeeQuoteStructure, "the quote is of SGX, expected TDX");
-            return None;
-        }
-        Err(error) => {
-            checks.fail(CheckName::TeeQuoteStructure, error.to_string());
-            return None;
-        }
+    let body = |body| match body {
+        Body::Tdx(body) => Some(body),
+        Body::Sgx(_) => None,
     };
-    let (version, kind, length) = (quote.version, body.kind(), parts.quote.len());
-    let seen = format!("TDX version {version}, {kind}, {length} bytes");
-    checks.pass(CheckName::TeeQuoteStructure, seen);
-
+    let (quote, body) = dcap::read(Tee::Tdx, parts.quote, body, checks)?;
     let (bytes, collateral) = (parts.quote, parts.collateral);
     let subject = Subject { tee: Tee::Tdx, bytes, quote, collateral };
     let authentic = dcap::authenticate(&subject, policy, now, checks)?;

@@ -22,26 +22,13 @@ pub struct Absent {
     pub vllm_proxy: Vec<CheckName>,
 }
 
-/// What a bare quote cannot say: who asked, what was released, and whatever stands beside a quote.
-const BEYOND_A_QUOTE: [CheckName; 22] = [
+/// What a bare quote cannot say beside devices: who asked, what was released, which key it is for.
+const BEYOND_A_QUOTE: [CheckName; 9] = [
     CheckName::NonceMatch,
     CheckName::BlockRecent,
     CheckName::TeeMeasurement,
     CheckName::TeeReportdataBinding,
     CheckName::SigningKeyPresent,
-    CheckName::NvidiaPayloadPresent,
-    CheckName::NvidiaNonce,
-    CheckName::NvidiaSignature,
-    CheckName::NvidiaCertChain,
-    CheckName::NvidiaFirmwareId,
-    CheckName::NvidiaRevocation,
-    CheckName::NvidiaRimChain,
-    CheckName::NvidiaRimDigest,
-    CheckName::NvidiaRimSignature,
-    CheckName::NvidiaMeasurements,
-    CheckName::NvidiaDistinctDevices,
-    CheckName::NvswitchBinding,
-    CheckName::CpuGpuChain,
     CheckName::WorkloadStructure,
     CheckName::BackendInImage,
     CheckName::PlaintextExits,
@@ -66,10 +53,12 @@ impl Absent {
         // A host's configuration can be held against something only where its file came along.
         let tdx =
             [CheckName::TeeBootConfig, CheckName::EventLogIntegrity, CheckName::ComposeBinding];
+        let mut quote = [BEYOND_A_QUOTE.as_slice(), &CheckName::OF_DEVICES].concat();
+        quote.sort();
         Absent {
-            sgx_quote: BEYOND_A_QUOTE.into(),
-            snp_report: BEYOND_A_QUOTE.into(),
-            tdx_quote: BEYOND_A_QUOTE.into_iter().chain(tdx).collect(),
+            sgx_quote: quote.clone(),
+            snp_report: quote.clone(),
+            tdx_quote: [quote.as_slice(), &tdx].concat(),
             vllm_proxy: BEYOND_A_VLLM_PROXY.into(),
         }
     }

@@ -264,11 +264,26 @@ fn an_outdated_platform_is_tolerated_only_by_name_and_within_grace() {
     world.policy.intel.grace = Duration(since_level);
     let attested = world.attested();
     assert_eq!(attested.report().outcome(TeeTcbCurrent), Outcome::Passed);
+    assert_eq!(attested.expires(), NOW, "the grace ends with this second");
     let sentence = attested.report().sentence();
     assert!(sentence.contains("as current as the policy demands"), "{sentence}");
 
     world.policy.intel.statuses = vec![IntelTcbStatus::UpToDate];
     assert_failed(&world.refused(), TeeTcbCurrent);
+}
+
+#[test]
+fn what_was_attested_ends_with_the_grace_where_that_is_first() {
+    let mut world = World::faulty(Fault::TcbOutOfDate);
+    let since_level = NOW.0 - 1_735_689_600;
+    world.policy.intel.statuses.push(IntelTcbStatus::OutOfDate);
+    world.policy.intel.grace = Duration(u64::MAX / 2);
+    let without = world.attested().expires();
+    for left in [0, 1, 59, 600] {
+        world.policy.intel.grace = Duration(since_level + left);
+        assert_eq!(world.attested().expires(), NOW.after(Duration(left)));
+    }
+    assert!(without > NOW.after(Duration(600)));
 }
 
 #[test]
