@@ -34,7 +34,7 @@ pub enum RawCpu {
     },
     /// An AMD SEV-SNP report.
     Snp {
-        /// The report, 1184 bytes.
+        /// The report, [`SNP_REPORT_BYTES`](subrosa_verifier::SNP_REPORT_BYTES) long.
         report: Vec<u8>,
         /// The certificate table that the host handed over beside it (AMD's GHCB specification,
         /// section 4.1.8.1), where it did.

@@ -9,11 +9,11 @@ use crate::strict::Object;
 /// Eight GPUs and four switches, and as many again.
 pub const DEVICES_MAX: usize = 24;
 
-/// A GPU's report has 4 kB.
-pub(crate) const REPORT_BYTES_MAX: usize = 16 * 1024;
+/// The longest report of one device that a document carries: a GPU's has 4 kB.
+pub const DEVICE_REPORT_BYTES_MAX: usize = 16 * 1024;
 
-/// Five certificates in PEM have 5 kB.
-pub(crate) const CHAIN_BYTES_MAX: usize = 16 * 1024;
+/// The longest chain of one device that a document carries: five certificates in PEM have 5 kB.
+pub const DEVICE_CHAIN_BYTES_MAX: usize = 16 * 1024;
 
 /// The devices of one machine, each with a report over the same nonce.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,8 +88,8 @@ impl Devices {
             let known = Architecture::ALL.into_iter().find(|known| known.as_str() == name);
             devices.push(Device {
                 architecture: known.ok_or(Unreadable::UnknownDevice)?,
-                report: entry.base64("report", REPORT_BYTES_MAX)?,
-                chain: entry.text_within("chain", CHAIN_BYTES_MAX)?,
+                report: entry.base64("report", DEVICE_REPORT_BYTES_MAX)?,
+                chain: entry.text_within("chain", DEVICE_CHAIN_BYTES_MAX)?,
             });
             entry.finish()?;
         }

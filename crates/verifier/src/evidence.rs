@@ -8,6 +8,7 @@ use subrosa_protocol::{B256, workload_digest};
 
 use crate::kind::Cpu;
 use crate::nonce::{Nonce, report_data};
+use crate::snp::SNP_REPORT_BYTES;
 use crate::strict::Object;
 
 /// The only version of the document.
@@ -25,17 +26,20 @@ pub(crate) const DEVICES_BYTES_MAX: usize = 1024 * 1024;
 /// Twice the workload that `subrosa_protocol` reads, so that it is the one to refuse.
 const WORKLOAD_BYTES_MAX: usize = 512 * 1024;
 
-/// Real quotes have 4 to 5 kB.
-pub(crate) const QUOTE_BYTES_MAX: usize = 16 * 1024;
+/// The longest quote that a document carries: real ones have 4 to 5 kB.
+pub const QUOTE_BYTES_MAX: usize = 16 * 1024;
 
-/// A firmware's log area; the part of it that is used is smaller.
-pub(crate) const EVENT_LOG_BYTES_MAX: usize = 256 * 1024;
+/// The longest event log that a document carries: a firmware's log area, of which less is used.
+pub const EVENT_LOG_BYTES_MAX: usize = 256 * 1024;
 
-/// A compose file with its scripts.
-pub(crate) const APP_COMPOSE_BYTES_MAX: usize = 256 * 1024;
+/// The longest compose file that a document carries, with its scripts.
+pub const APP_COMPOSE_BYTES_MAX: usize = 256 * 1024;
 
-/// A report has 1184 bytes; one more is enough to refuse it.
-const SNP_REPORT_BYTES_MAX: usize = 1_185;
+/// One byte more than a report has is enough to refuse it.
+const SNP_REPORT_BYTES_MAX: usize = SNP_REPORT_BYTES + 1;
+
+/// The longest chain of a signer of Intel's statements: three certificates in PEM have 2 to 4 kB.
+pub const ISSUER_CHAIN_BYTES_MAX: usize = 16 * 1024;
 
 /// RSA-4096 certificates have 1 to 2 kB.
 const CERTIFICATE_BYTES_MAX: usize = 8 * 1024;

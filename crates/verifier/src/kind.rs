@@ -1,5 +1,7 @@
 //! What a report is about: the kind of document, and the processor behind it.
 
+use std::fmt;
+
 use serde::{Serialize, Serializer};
 
 /// Which processor attests.
@@ -11,6 +13,17 @@ pub enum Cpu {
     Snp,
     /// Intel TDX.
     Tdx,
+}
+
+impl fmt::Display for Cpu {
+    /// The processor's name for people.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Cpu::Sgx => "Intel SGX",
+            Cpu::Snp => "AMD SEV-SNP",
+            Cpu::Tdx => "Intel TDX",
+        })
+    }
 }
 
 /// What kind of document was checked.

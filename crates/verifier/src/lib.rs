@@ -45,11 +45,14 @@ pub use attested::{
     Attested, AttestedKeys, AttestedOffer, Claims, KeyRefusal, OfferRefusal, Rechecked,
 };
 pub use check::CheckName;
-pub use devices::{Architecture, DEVICES_MAX, Device, Devices};
+pub use devices::{
+    Architecture, DEVICE_CHAIN_BYTES_MAX, DEVICE_REPORT_BYTES_MAX, DEVICES_MAX, Device, Devices,
+};
 pub use event_log::{BadLog, ccel_used, dstack_measurement, runtime_event_digest};
 pub use evidence::{
-    AmdCollateral, CpuEvidence, DOCUMENT_BYTES_MAX, DeviceCollateral, EventLog, Evidence,
-    IntelCollateral, Parts, SgxEvidence, SnpEvidence, TdxEvidence, Unreadable,
+    APP_COMPOSE_BYTES_MAX, AmdCollateral, CpuEvidence, DOCUMENT_BYTES_MAX, DeviceCollateral,
+    EVENT_LOG_BYTES_MAX, EventLog, Evidence, ISSUER_CHAIN_BYTES_MAX, IntelCollateral, Parts,
+    QUOTE_BYTES_MAX, SgxEvidence, SnpEvidence, TdxEvidence, Unreadable,
 };
 pub use foreign::{Document, Endorsements, Quote, VllmProxy, examine};
 pub use kind::{Cpu, Kind};
@@ -63,11 +66,11 @@ pub use policy::{
     SIMULATOR_NVIDIA_DEVICE_ROOT_SHA256, SIMULATOR_NVIDIA_RIM_ROOT_SHA256, SIMULATOR_ROOT_SHA256,
     SgxPolicy, Stated, TdxPolicy, Trust,
 };
-pub use quote::{sgx_measurement, tdx_measurement};
+pub use quote::{BadQuote, TrimmedQuote, sgx_measurement, tdx_measurement, trim_quote};
 pub use release_proof::{
     ENTRIES_MAX, EntryProof, HEADER_BYTES_MAX, NODE_BYTES_MAX, NODES_MAX, ProofRefusal,
     ProvenReleases, ReleaseKind, ReleaseProof, Standing, storage_slot,
 };
 pub use report::{Check, Outcome, Refusal, Report, Verdict};
-pub use snp::snp_measurement;
+pub use snp::{BadSnpReport, SNP_REPORT_BYTES, SnpReport, snp_measurement};
 pub use verify::{recheck, verify};

@@ -5,6 +5,8 @@
 use sha2::{Digest, Sha256};
 use subrosa_protocol::B256;
 
+use crate::kind::Cpu;
+
 /// Separates TDX measurements from those of other vendors in the list of releases.
 const TDX_MEASUREMENT_TAG: &[u8] = b"subrosa/measurement/tdx/v1";
 /// The same for SGX.
@@ -120,27 +122,36 @@ fn read_typed_body<'a>(reader: &mut Reader<'a>) -> Result<TdxBody<'a>, BadQuote>
     }
 }
 
-/// The part of a quote that it declares to have, and how many zeros follow it.
+/// A quote as far as it declares to reach. Nothing in it is proven: its signature is not looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Trimmed<'a> {
+pub struct TrimmedQuote<'a> {
+    /// The processor that it is of: [`Cpu::Sgx`] or [`Cpu::Tdx`].
+    pub cpu: Cpu,
     /// The quote without what follows it.
-    pub(crate) quote: &'a [u8],
+    pub quote: &'a [u8],
+    /// The bytes that it says the guest had signed.
+    pub report_data: [u8; 64],
     /// How many bytes of zero followed.
-    pub(crate) zeros: usize,
+    pub zeros: usize,
 }
 
-/// Cuts a quote where it declares to end; platforms append up to some thousand zeros.
+/// Cuts a quote of Intel's where it declares to end; platforms append up to some thousand zeros.
 ///
 /// # Errors
 /// [`BadQuote`] where the bytes are no quote, or another byte than zero follows.
-pub(crate) fn trim(quote: &[u8]) -> Result<Trimmed<'_>, BadQuote> {
-    let mut reader = Reader(quote);
-    read_declared(&mut reader)?;
+pub fn trim_quote(bytes: &[u8]) -> Result<TrimmedQuote<'_>, BadQuote> {
+    let mut reader = Reader(bytes);
+    let (_, body, _) = read_declared(&mut reader)?;
     let rest = reader.0;
     if rest.iter().any(|byte| *byte != 0) {
         return Err(BadQuote::TrailingBytes { got: rest.len() });
     }
-    Ok(Trimmed { quote: &quote[..quote.len() - rest.len()], zeros: rest.len() })
+    let (cpu, report_data) = match body {
+        Body::Sgx(body) => (Cpu::Sgx, body.report_data()),
+        Body::Tdx(body) => (Cpu::Tdx, body.report_data()),
+    };
+    let quote = &bytes[..bytes.len() - rest.len()];
+    Ok(TrimmedQuote { cpu, quote, report_data, zeros: rest.len() })
 }
 
 /// The report of an SGX enclave.
@@ -360,7 +371,7 @@ impl<'a> Reader<'a> {
 
 /// Why bytes are no quote of Intel's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadQuote {
+pub enum BadQuote {
     /// The body has another length than its kind.
     #[error("the quote's body of type {kind} has {got} bytes")]
     BodySize {
@@ -505,7 +516,7 @@ mod tests {
         for quote in quotes() {
             for length in 0..quote.len() {
                 assert_eq!(Quote::parse(&quote[..length]).unwrap_err(), BadQuote::TooShort);
-                assert_eq!(trim(&quote[..length]), Err(BadQuote::TooShort));
+                assert_eq!(trim_quote(&quote[..length]), Err(BadQuote::TooShort));
             }
         }
     }
@@ -513,15 +524,22 @@ mod tests {
     #[test]
     fn zeros_behind_a_quote_are_trimmed_and_nothing_else_is() {
         for quote in quotes() {
-            assert_eq!(trim(&quote), Ok(Trimmed { quote: &quote, zeros: 0 }));
+            let whole = trim_quote(&quote).unwrap();
+            let cpu = if quote[0] == 3 { Cpu::Sgx } else { Cpu::Tdx };
+            assert_eq!((whole.cpu, whole.quote, whole.zeros), (cpu, &quote[..], 0));
+            let report_data = match Quote::parse(&quote).unwrap().body {
+                Body::Sgx(body) => body.report_data(),
+                Body::Tdx(body) => body.report_data(),
+            };
+            assert_eq!(whole.report_data, report_data);
             for zeros in [1, 70, 8_000] {
                 let mut padded = quote.clone();
                 padded.resize(quote.len() + zeros, 0);
-                assert_eq!(trim(&padded), Ok(Trimmed { quote: &quote, zeros }));
+                assert_eq!(trim_quote(&padded), Ok(TrimmedQuote { zeros, ..whole }));
                 let trailing = BadQuote::TrailingBytes { got: zeros };
                 assert_eq!(Quote::parse(&padded).unwrap_err(), trailing);
                 *padded.last_mut().unwrap() = b'\n';
-                assert_eq!(trim(&padded), Err(trailing));
+                assert_eq!(trim_quote(&padded), Err(trailing));
             }
         }
     }
@@ -599,7 +617,7 @@ mod tests {
             let mut quote = quotes()[start].clone();
             let at = at.min(quote.len());
             quote.splice(at..(at + bytes.len()).min(quote.len()), bytes);
-            if let Ok(trimmed) = trim(&quote) {
+            if let Ok(trimmed) = trim_quote(&quote) {
                 prop_assert_eq!(trimmed.quote.len() + trimmed.zeros, quote.len());
             }
             let _ = Quote::parse(&quote);

@@ -1,7 +1,7 @@
 //! The verdict in one sentence: what was shown, and what was not.
 
 use crate::check::CheckName;
-use crate::kind::{Cpu, Kind};
+use crate::kind::Kind;
 use crate::report::{Check, Outcome, Report, Verdict};
 
 impl Report {
@@ -31,7 +31,7 @@ impl Report {
 
     fn shown(&self) -> String {
         let passed = |name| self.outcome(name) == Outcome::Passed;
-        let cpu = self.kind.cpu().name();
+        let cpu = self.kind.cpu();
         let tcb = self.check(CheckName::TeeTcbCurrent).map_or("", |check| &check.seen);
         // A policy of one's own may accept what its maker no longer calls current.
         let hardware = match self.policy != "custom" || tcb.contains("status UpToDate") {
@@ -81,17 +81,6 @@ impl Report {
                      nothing about models"
                 )
             }
-        }
-    }
-}
-
-impl Cpu {
-    /// The processor's name for people.
-    fn name(self) -> &'static str {
-        match self {
-            Cpu::Sgx => "Intel SGX",
-            Cpu::Snp => "AMD SEV-SNP",
-            Cpu::Tdx => "Intel TDX",
         }
     }
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use subrosa_protocol::{B256, Timestamp};
 
 use self::certificate::{Certificate, RevocationList};
-use self::report::{Report, chip_id_bytes};
+use self::report::chip_id_bytes;
 use self::vcek::Vcek;
 use crate::check::CheckName;
 use crate::evidence::{AmdCollateral, SnpEvidence};
@@ -19,6 +19,8 @@ use crate::policy::{
 };
 use crate::quoted::{Against, Quoted};
 use crate::report::Checks;
+
+pub use self::report::{BadSnpReport, SNP_REPORT_BYTES, SnpReport};
 
 /// Separates SEV-SNP measurements from those of other vendors in the list of releases.
 const MEASUREMENT_TAG: &[u8] = b"subrosa/measurement/snp/v1";
@@ -107,8 +109,8 @@ pub(crate) fn appraise_report(
 }
 
 /// A report as its structure has it, recorded; nothing of it is known to be signed.
-pub(crate) fn read<'a>(bytes: &'a [u8], checks: &mut Checks) -> Option<Report<'a>> {
-    match Report::parse(bytes) {
+pub(crate) fn read<'a>(bytes: &'a [u8], checks: &mut Checks) -> Option<SnpReport<'a>> {
+    match SnpReport::parse(bytes) {
         Ok(report) => {
             let seen = format!("SEV-SNP version {}, {} bytes", report.version(), bytes.len());
             checks.pass(CheckName::TeeQuoteStructure, seen);
@@ -200,7 +202,7 @@ enum Revocation {
 
 /// Records whether the certificate is of this chip and its TCB, and whether the list counts.
 fn check_collateral(
-    report: &Report<'_>,
+    report: &SnpReport<'_>,
     chain: &Chain,
     collateral: &AmdCollateral,
     policy: &AmdPolicy,
@@ -221,7 +223,7 @@ fn check_collateral(
 }
 
 /// Checks that the chain's certificate is of the chip and of the TCB that the report names.
-fn endorse(report: &Report<'_>, chain: &Chain) -> Result<String, String> {
+fn endorse(report: &SnpReport<'_>, chain: &Chain) -> Result<String, String> {
     let vcek = Vcek::read(&chain.vcek).map_err(|error| error.to_string())?;
     if vcek.product != chain.product {
         let (chip, authority) = (vcek.product, chain.product);
@@ -269,7 +271,17 @@ fn read_revocation(
     })
 }
 
-fn check_signature(report: &Report<'_>, chain: &Chain, checks: &mut Checks) -> bool {
+impl SnpReport<'_> {
+    /// Whether the key of this certificate, DER, signed the report. It tells the right certificate
+    /// among some; who issued it, and whether it still counts, is another question.
+    pub fn is_signed_by(&self, certificate: &[u8]) -> bool {
+        Certificate::parse(certificate)
+            .and_then(|certificate| certificate.check_ecdsa(self.signed(), &self.signature()))
+            .is_ok()
+    }
+}
+
+fn check_signature(report: &SnpReport<'_>, chain: &Chain, checks: &mut Checks) -> bool {
     let result = match chain.vcek.check_ecdsa(report.signed(), &report.signature()) {
         Ok(()) => Ok("signed by the chip's key (VCEK)".into()),
         Err(_) => Err("the chip's key (VCEK) did not sign this report".into()),
@@ -290,7 +302,7 @@ fn check_revocation(revocation: &Result<Revocation, String>, checks: &mut Checks
     }
 }
 
-fn check_tcb(report: &Report<'_>, product: AmdProduct, policy: &AmdPolicy, checks: &mut Checks) {
+fn check_tcb(report: &SnpReport<'_>, product: AmdProduct, policy: &AmdPolicy, checks: &mut Checks) {
     let tcbs = report.tcbs();
     let floor = policy.tcb_min.of(product);
     let named = [
@@ -313,7 +325,7 @@ fn check_tcb(report: &Report<'_>, product: AmdProduct, policy: &AmdPolicy, check
     checks.record(CheckName::TeeTcbCurrent, result);
 }
 
-fn check_debug(report: &Report<'_>, checks: &mut Checks) {
+fn check_debug(report: &SnpReport<'_>, checks: &mut Checks) {
     let seen = format!("guest policy {:#x}", report.guest_policy());
     let result = match report.guest_policy() & GUEST_POLICY_DEBUG {
         0 => Ok(seen),
@@ -323,7 +335,7 @@ fn check_debug(report: &Report<'_>, checks: &mut Checks) {
 }
 
 fn check_hardware(
-    report: &Report<'_>,
+    report: &SnpReport<'_>,
     product: AmdProduct,
     policy: &AmdPolicy,
     checks: &mut Checks,
@@ -347,7 +359,7 @@ fn check_hardware(
 }
 
 fn fault_of_product(
-    report: &Report<'_>,
+    report: &SnpReport<'_>,
     product: AmdProduct,
     policy: &AmdPolicy,
 ) -> Option<String> {
@@ -363,7 +375,7 @@ fn fault_of_product(
     (got < least).then(|| format!("report version {got}, policy demands {least}"))
 }
 
-fn fault_of_keys(report: &Report<'_>) -> Option<String> {
+fn fault_of_keys(report: &SnpReport<'_>) -> Option<String> {
     let info = report.key_info();
     let signer = (info >> KEY_INFO_SIGNER_SHIFT) & 0b111;
     let fault = if info >> KEY_INFO_UNKNOWN_FROM != 0 {
@@ -382,7 +394,7 @@ fn fault_of_keys(report: &Report<'_>) -> Option<String> {
     Some(fault.into())
 }
 
-fn fault_of_level(report: &Report<'_>, demanded: u32) -> Option<String> {
+fn fault_of_level(report: &SnpReport<'_>, demanded: u32) -> Option<String> {
     (report.vmpl() != demanded).then(|| format!("policy demands VMPL {demanded}"))
 }
 
@@ -427,7 +439,7 @@ fn first_broken<const N: usize>(bits: u64, rules: [(&str, u32, Bit); N]) -> Opti
     Some(format!("{name} is not {demanded}"))
 }
 
-fn check_boot(report: &Report<'_>, policy: &AmdPolicy, checks: &mut Checks) {
+fn check_boot(report: &SnpReport<'_>, policy: &AmdPolicy, checks: &mut Checks) {
     let host_data = report.host_data();
     let key = report.id_key_digest();
     let names = report.family_id() != [0; 16] || report.image_id() != [0; 16];
@@ -455,7 +467,7 @@ fn check_boot(report: &Report<'_>, policy: &AmdPolicy, checks: &mut Checks) {
 }
 
 fn check_machine(
-    report: &Report<'_>,
+    report: &SnpReport<'_>,
     product: AmdProduct,
     machines: &Machines,
     checks: &mut Checks,

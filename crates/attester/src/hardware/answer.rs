@@ -3,15 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use subrosa_verifier::{Architecture, Device};
+use subrosa_verifier::{Architecture, DEVICE_CHAIN_BYTES_MAX, Device};
 
-use super::{SourceError, exact};
-
-/// Five certificates in PEM have 5 kB.
-const CHAIN_BYTES_MAX: usize = 16 * 1024;
-
-/// A GPU's report has 4 kB.
-const REPORT_BYTES_MAX: usize = 16 * 1024;
+use super::SourceError;
+use super::exact::{device_report, within};
 
 /// Hex with or without `0x`, as agents of different ages write it.
 pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
@@ -46,25 +41,9 @@ pub(crate) fn device(
     })
 }
 
-/// A device's report, exact and over this nonce.
-pub(crate) fn device_report(
-    source_name: &'static str,
-    report: &[u8],
-    nonce: &[u8; 32],
-) -> Result<Vec<u8>, SourceError> {
-    if report.len() > REPORT_BYTES_MAX {
-        let what = "a device's report";
-        return Err(SourceError::TooLong { source_name, what, max: REPORT_BYTES_MAX });
-    }
-    exact::device_report(source_name, report, nonce).map(<[u8]>::to_vec)
-}
-
 /// A device's certificates: PEM, perhaps ended by NULs as C strings are.
 pub(crate) fn chain_text(source_name: &'static str, chain: &[u8]) -> Result<String, SourceError> {
-    if chain.len() > CHAIN_BYTES_MAX {
-        let what = "a device's certificates";
-        return Err(SourceError::TooLong { source_name, what, max: CHAIN_BYTES_MAX });
-    }
+    let chain = within(source_name, "a device's certificates", chain, DEVICE_CHAIN_BYTES_MAX)?;
     let end = chain.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let text = std::str::from_utf8(&chain[..end]).ok();
     let text =

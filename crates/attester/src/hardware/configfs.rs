@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use subrosa_verifier::ccel_used;
+use subrosa_verifier::{Cpu, EVENT_LOG_BYTES_MAX, ccel_used};
 
 use self::files::{Kernel, TsmFiles};
-use super::exact::{self, QuoteKind};
-use super::{RawCpu, RawEventLog, SourceError};
+use super::{RawCpu, RawEventLog, SourceError, exact};
 
 /// Where the kernel has it.
 pub const CONFIGFS_TSM_PATH: &str = "/sys/kernel/config/tsm/report";
@@ -29,9 +28,6 @@ const BLOB_BYTES_MAX: usize = 32 * 1024;
 
 /// Names and numbers.
 const ATTRIBUTE_BYTES_MAX: usize = 256;
-
-/// As much as a document carries of a log.
-const CCEL_BYTES_MAX: usize = 256 * 1024;
 
 /// Nobody else has a reason to write into a folder of ours, so a second race is already strange.
 const TRIES: u32 = 4;
@@ -114,17 +110,13 @@ impl ConfigfsTsm {
     fn to_raw(&self, report: Report, report_data: &[u8; 64]) -> Result<RawCpu, SourceError> {
         match report.provider.as_str() {
             "sev_guest" => {
-                exact::snp_report(SOURCE_NAME, &report.report, report_data)?;
-                Ok(RawCpu::Snp { report: report.report, certificates: report.certificates })
+                let Report { report, certificates, .. } = report;
+                let report = exact::snp_report(SOURCE_NAME, &report, report_data)?;
+                Ok(RawCpu::Snp { report, certificates })
             }
             "tdx_guest" => {
-                let quote = exact::quote(SOURCE_NAME, &report.report)?;
-                if quote.kind != QuoteKind::Tdx {
-                    let what = "the TDX guest driver gave a quote of SGX";
-                    return Err(SourceError::BadAnswer { source_name: SOURCE_NAME, what });
-                }
-                quote.demand(SOURCE_NAME, report_data)?;
-                Ok(RawCpu::Tdx { quote: quote.bytes.to_vec(), event_log: self.event_log()? })
+                let quote = exact::quote(SOURCE_NAME, &report.report, Cpu::Tdx, report_data)?;
+                Ok(RawCpu::Tdx { quote, event_log: self.event_log()? })
             }
             _ => {
                 let kind = report.provider;
@@ -135,13 +127,13 @@ impl ConfigfsTsm {
 
     /// The firmware's log. That it is not there is an answer; that it cannot be read is not.
     fn event_log(&self) -> Result<RawEventLog, SourceError> {
-        let area = match self.files.read(&self.ccel, CCEL_BYTES_MAX) {
+        let area = match self.files.read(&self.ccel, EVENT_LOG_BYTES_MAX) {
             Ok(area) => area,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(RawEventLog::None),
             Err(error) => return Err(unusable(&self.ccel, error)),
         };
-        if area.len() > CCEL_BYTES_MAX {
-            return Err(too_long("the firmware's log", CCEL_BYTES_MAX));
+        if area.len() > EVENT_LOG_BYTES_MAX {
+            return Err(too_long("the firmware's log", EVENT_LOG_BYTES_MAX));
         }
         let what = "the firmware's log is no event log of SHA-384 digests alone";
         let log = ccel_used(&area)

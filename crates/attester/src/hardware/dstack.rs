@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use subrosa_verifier::{Architecture, DEVICES_MAX, Devices};
+use subrosa_verifier::{
+    APP_COMPOSE_BYTES_MAX, Architecture, Cpu, DEVICES_MAX, Devices, EVENT_LOG_BYTES_MAX,
+};
 
 use self::http::Answer;
 use super::answer::{device, from_hex, unfold};
-use super::exact::{self, QuoteKind, SNP_REPORT_BYTES};
-use super::{RawCpu, RawDevices, RawEventLog, SourceError, Switches};
+use super::{RawCpu, RawDevices, RawEventLog, SourceError, Switches, exact};
 
 /// Where a container of dstack finds the agent.
 pub const DSTACK_SOCKET_PATH: &str = "/var/run/dstack.sock";
@@ -24,12 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A quote with zeros behind it, and as much again.
 const QUOTE_BYTES_MAX: usize = 32 * 1024;
-
-/// As much as a document carries of a log.
-const EVENT_LOG_BYTES_MAX: usize = 256 * 1024;
-
-/// As much as a document carries of a compose file.
-const APP_COMPOSE_BYTES_MAX: usize = 256 * 1024;
 
 /// The one format of GPU evidence that we read.
 const GPU_FORMAT: &str = "nvidia-nvattest-collect-evidence-json-v1";
@@ -96,17 +91,13 @@ impl Dstack {
         if quote.len() > QUOTE_BYTES_MAX {
             return Err(too_long("a quote", QUOTE_BYTES_MAX));
         }
-        let quote = exact::quote(SOURCE_NAME, &quote)?;
-        if quote.kind != QuoteKind::Tdx {
-            return Err(wrong("`quote` is none of TDX"));
-        }
-        quote.demand(SOURCE_NAME, report_data)?;
+        let quote = exact::quote(SOURCE_NAME, &quote, Cpu::Tdx, report_data)?;
         let log_json = event_log(&answer)?;
         let vm_config = answer.get("vm_config").and_then(Value::as_str).unwrap_or_default();
         let app_compose = self.info().await?.app_compose;
         let vm_config = vm_config.to_owned();
         let event_log = RawEventLog::Dstack { log_json, app_compose, vm_config };
-        Ok(RawCpu::Tdx { quote: quote.bytes.to_vec(), event_log })
+        Ok(RawCpu::Tdx { quote, event_log })
     }
 
     /// What the agent says of the application.
@@ -194,10 +185,9 @@ fn snp_report(answer: &Value, report_data: &[u8; 64]) -> Result<RawCpu, SourceEr
         let kind = "an `attestation` that is no SEV-SNP report of version 0".into();
         return Err(SourceError::UnknownKind { source_name: SOURCE_NAME, kind });
     };
-    let report = rest.get(..SNP_REPORT_BYTES).ok_or_else(|| wrong("`attestation` is cut short"))?;
-    exact::snp_report(SOURCE_NAME, report, report_data)?;
     // Its certificates are PEM of no stated order; collateral is fetched from AMD instead.
-    Ok(RawCpu::Snp { report: report.to_vec(), certificates: None })
+    let report = exact::leading_snp_report(SOURCE_NAME, rest, report_data)?;
+    Ok(RawCpu::Snp { report, certificates: None })
 }
 
 /// The log's text: as it came in a string, or written anew where an agent gives the list itself.

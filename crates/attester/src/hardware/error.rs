@@ -3,6 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use subrosa_nvidia_evidence::ReportError;
+use subrosa_verifier::{BadQuote, BadSnpReport, Cpu};
+
 /// Why a source gives no evidence. Each says which side is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -34,6 +37,30 @@ pub enum SourceError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A device's report is none.
+    #[error("{source_name} gave a wrong device's report: {error}")]
+    BadDeviceReport {
+        /// The source.
+        source_name: &'static str,
+        /// What is wrong with it.
+        error: ReportError,
+    },
+    /// A quote of Intel's is none.
+    #[error("{source_name} gave a wrong quote: {error}")]
+    BadQuote {
+        /// The source.
+        source_name: &'static str,
+        /// What is wrong with it.
+        error: BadQuote,
+    },
+    /// A report of SEV-SNP is none.
+    #[error("{source_name} gave a wrong SEV-SNP report: {error}")]
+    BadSnpReport {
+        /// The source.
+        source_name: &'static str,
+        /// What is wrong with it.
+        error: BadSnpReport,
+    },
     /// More is asked of a source than it answers; asking again later may help.
     #[error("{source_name} is busy with earlier requests")]
     Busy {
@@ -45,6 +72,16 @@ pub enum SourceError {
     NotConfidential {
         /// What the driver says.
         why: &'static str,
+    },
+    /// A quote is of another processor than the source is there for.
+    #[error("{source_name} gave a quote of {got} where one of {expected} belongs")]
+    OtherCpu {
+        /// The source.
+        source_name: &'static str,
+        /// Whose quote it is.
+        got: Cpu,
+        /// Whose it would have to be.
+        expected: Cpu,
     },
     /// Others kept writing to the report that was being made.
     #[error("{source_name} was written to by others during each of {tries} tries")]

@@ -6,16 +6,14 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::exact::{self, QuoteKind};
-use super::{RawCpu, SourceError};
+use subrosa_verifier::{Cpu, QUOTE_BYTES_MAX};
+
+use super::{RawCpu, SourceError, exact};
 
 /// Where Gramine has them.
 pub const GRAMINE_PATH: &str = "/dev/attestation";
 
 const SOURCE_NAME: &str = "Gramine";
-
-/// Quotes have 4 to 5 kB.
-const QUOTE_BYTES_MAX: usize = 16 * 1024;
 
 /// `none`, `epid` or `dcap`.
 const TYPE_BYTES_MAX: usize = 64;
@@ -69,13 +67,7 @@ impl Gramine {
             self.write("user_report_data", report_data)?;
             self.read("quote", QUOTE_BYTES_MAX)?
         };
-        let quote = exact::quote(SOURCE_NAME, &bytes)?;
-        if quote.kind != QuoteKind::Sgx {
-            let what = "it gave a quote of TDX";
-            return Err(SourceError::BadAnswer { source_name: SOURCE_NAME, what });
-        }
-        quote.demand(SOURCE_NAME, report_data)?;
-        Ok(RawCpu::Sgx { quote: quote.bytes.to_vec() })
+        exact::quote(SOURCE_NAME, &bytes, Cpu::Sgx, report_data).map(|quote| RawCpu::Sgx { quote })
     }
 
     fn read(&self, name: &'static str, max: usize) -> Result<Vec<u8>, SourceError> {

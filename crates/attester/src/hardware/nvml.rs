@@ -13,7 +13,8 @@ use subrosa_verifier::{Architecture, DEVICES_MAX, Device, Devices};
 use tokio::sync::oneshot;
 
 use self::library::{Failure, Library};
-use super::answer::{chain_text, device_report};
+use super::answer::chain_text;
+use super::exact::device_report;
 use super::{RawDevices, SourceError, Switches};
 
 /// The library's name, as the system's loader knows it.

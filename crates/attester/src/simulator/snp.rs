@@ -13,7 +13,9 @@ use p384::ecdsa::signature::Signer;
 use p384::ecdsa::{Signature, SigningKey};
 use sha2::{Digest, Sha384};
 use subrosa_protocol::{B256, Timestamp};
-use subrosa_verifier::{AmdCollateral, AmdProduct, AmdTcb, SnpEvidence, snp_measurement};
+use subrosa_verifier::{
+    AmdCollateral, AmdProduct, AmdTcb, SNP_REPORT_BYTES, SnpEvidence, snp_measurement,
+};
 
 use self::rsa::RsaKey;
 use self::x509::{Certificate, PublicKey, RevocationList, authority_extensions};
@@ -240,7 +242,7 @@ impl SnpReport {
     }
 
     /// Puts the simulated chip's signature on a report of any content.
-    pub fn sign_bytes(mut report: [u8; 1_184]) -> Vec<u8> {
+    pub fn sign_bytes(mut report: [u8; SNP_REPORT_BYTES]) -> Vec<u8> {
         let signature: Signature = CHIP.sign(&report[..0x2a0]);
         let (r, s) = signature.split_bytes();
         for (offset, number) in [(0x2a0, r), (0x2e8, s)] {
@@ -251,8 +253,8 @@ impl SnpReport {
     }
 
     /// The report's bytes without a signature.
-    pub fn to_bytes(&self) -> [u8; 1_184] {
-        let mut bytes = [0; 1_184];
+    pub fn to_bytes(&self) -> [u8; SNP_REPORT_BYTES] {
+        let mut bytes = [0; SNP_REPORT_BYTES];
         let mut put = |offset: usize, field: &[u8]| {
             bytes[offset..offset + field.len()].copy_from_slice(field);
         };

@@ -190,7 +190,7 @@ async fn refuses_an_envelope_without_a_report_of_snp() {
         (json!(other), "over other report data"),
         (json!("0000394e0400"), "a kind that documents cannot carry"),
         (json!("82a7"), "a kind that documents cannot carry"),
-        (json!("0003811200"), "cut short"),
+        (json!("0003811200"), "the report has 1 bytes"),
         (json!(""), "neither `quote` nor `attestation`"),
         (json!("zz"), "`attestation` is no hex"),
     ];
@@ -219,9 +219,12 @@ async fn refuses_what_is_no_quote_of_tdx() {
     let cases = [
         (json!("no hex"), "`quote` is no hex"),
         (json!(7), "`quote` is no hex"),
-        (json!(&quote[..2_000]), "ends before it should"),
-        (json!(quote + "01"), "something else than zeros"),
-        (json!(hex::encode(simulated_bytes(SimulatedCpu::Sgx, ASKED))), "none of TDX"),
+        (json!(&quote[..2_000]), "the quote ends inside a field"),
+        (json!(quote + "01"), "71 bytes follow the quote"),
+        (
+            json!(hex::encode(simulated_bytes(SimulatedCpu::Sgx, ASKED))),
+            "a quote of Intel SGX where one of Intel TDX belongs",
+        ),
         (json!("00".repeat(32 * 1024 + 1)), "a quote of more than 32768 bytes"),
     ];
     for (quote, words) in cases {
@@ -404,7 +407,7 @@ async fn refuses_devices_of_another_shape() {
         (json!([bundle(&json!(vec![&good; 25]))]), "more devices than a node has"),
         (with("arch", json!("AMPERE")), "`arch` is unknown"),
         (with("evidence", json!("!")), "`evidence` is no base64"),
-        (with("evidence", json!(STANDARD.encode(&report[..50]))), "ends before it should"),
+        (with("evidence", json!(STANDARD.encode(&report[..50]))), "the report ends inside its"),
         (with("evidence", json!(STANDARD.encode(vec![0; 16 * 1024 + 1]))), "report of more than"),
         (with("certificate", json!("!")), "`certificate` is no base64"),
         (with("certificate", json!(STANDARD.encode("text"))), "no PEM"),

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use subrosa_attester::SimulatedCpu;
 use subrosa_attester::hardware::{Gramine, RawCpu, SourceError};
+use subrosa_verifier::QUOTE_BYTES_MAX;
 use tempfile::TempDir;
 
 use super::{ASKED, simulated_bytes};
@@ -53,7 +54,7 @@ fn refuses_an_enclave_that_cannot_quote() {
 #[test]
 fn refuses_a_quote_of_tdx() {
     let folder = enclave("dcap", &simulated_bytes(SimulatedCpu::Tdx, ASKED));
-    assert!(matches!(ask(folder.path()), Err(SourceError::BadAnswer { .. })));
+    assert!(matches!(ask(folder.path()), Err(SourceError::OtherCpu { .. })));
 }
 
 #[test]
@@ -61,9 +62,9 @@ fn refuses_a_quote_that_is_cut_or_too_long() {
     let quote = simulated_bytes(SimulatedCpu::Sgx, ASKED);
     for length in [0, 47, 435, quote.len() - 1] {
         let folder = enclave("dcap", &quote[..length]);
-        assert!(matches!(ask(folder.path()), Err(SourceError::BadAnswer { .. })), "{length}");
+        assert!(matches!(ask(folder.path()), Err(SourceError::BadQuote { .. })), "{length}");
     }
-    let folder = enclave("dcap", &vec![0; 16 * 1024 + 1]);
+    let folder = enclave("dcap", &vec![0; QUOTE_BYTES_MAX + 1]);
     assert!(matches!(ask(folder.path()), Err(SourceError::TooLong { .. })));
 }
 

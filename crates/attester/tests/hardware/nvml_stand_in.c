@@ -211,7 +211,7 @@ int nvmlDeviceGetConfComputeGpuAttestationReport(void *device, struct report *re
 #else
     unsigned char *at = report->report;
     const unsigned char request[] = {0x11, 0xE0, 1, 0xFF};
-    const unsigned char response[] = {0x11, 0x60, 0, 0, 1, 10, 0, 0};
+    const unsigned char response[] = {0x11, 0x60, 0, 0, 0, 0, 0, 0};
     memcpy(at, request, sizeof request);
     memcpy(at + 4, report->nonce, 32);
 #ifdef WRONG_NONCE
@@ -219,12 +219,11 @@ int nvmlDeviceGetConfComputeGpuAttestationReport(void *device, struct report *re
 #endif
     at[36] = 0;
     memcpy(at + 37, response, sizeof response);
-    memset(at + 45, 0xAA, 10);
-    memset(at + 55, 0xBB, 32);
-    at[87] = at[88] = 0;
-    memset(at + 89, 0xDD, 96);
-    memset(at + 185, 0, EXTRA_BYTES);
-    report->size = 185 + EXTRA_BYTES;
+    memset(at + 45, 0xBB, 32);
+    at[77] = at[78] = 0;
+    memset(at + 79, 0xDD, 96);
+    memset(at + 175, 0, EXTRA_BYTES);
+    report->size = 175 + EXTRA_BYTES;
 #endif
 #ifdef REPORT_SIZE
     report->size = REPORT_SIZE;

@@ -9,7 +9,8 @@ use super::pem;
 use crate::event_log::ccel_used;
 use crate::evidence::{
     AmdCollateral, CRL_BYTES_MAX, CpuEvidence, DeviceCollateral, EVENT_LOG_BYTES_MAX, EventLog,
-    Evidence, IntelCollateral, OCSP_BYTES_MAX, RIM_BYTES_MAX, SIGNATURE_BYTES, Unreadable,
+    Evidence, ISSUER_CHAIN_BYTES_MAX, IntelCollateral, OCSP_BYTES_MAX, RIM_BYTES_MAX,
+    SIGNATURE_BYTES, Unreadable,
 };
 
 /// The largest is a document of ours; a file of anything else is far smaller.
@@ -17,9 +18,6 @@ const FILE_BYTES_MAX: usize = crate::evidence::DOCUMENT_BYTES_MAX;
 
 /// Statements of Intel about one platform have 3 to 10 kB.
 const STATEMENT_BYTES_MAX: usize = 128 * 1024;
-
-/// The chains of three certificates in PEM have 2 to 4 kB.
-const CHAIN_BYTES_MAX: usize = 16 * 1024;
 
 /// A guest agent's description of one application holds its compose file and its log.
 const INFO_BYTES_MAX: usize = 512 * 1024;
@@ -357,7 +355,7 @@ fn read_collateral(object: &mut Foreign) -> Result<IntelCollateral, Unreadable> 
 
 /// A chain, spelled as evidence spells it: line ends differ between those who write such files.
 fn read_chain(object: &mut Foreign, name: &str) -> Result<String, Unreadable> {
-    let text = object.text_within(name, CHAIN_BYTES_MAX)?;
+    let text = object.text_within(name, ISSUER_CHAIN_BYTES_MAX)?;
     let ders = pem::blocks(&text);
     let ders = ders.ok_or_else(|| Unreadable::NotPem { member: object.path(name) })?;
     let ders: Vec<&[u8]> = ders.iter().map(Vec::as_slice).collect();

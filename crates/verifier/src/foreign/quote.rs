@@ -12,9 +12,8 @@ use crate::nvidia;
 use crate::policy::Policy;
 use crate::quote::BadQuote;
 use crate::report::Checks;
+use crate::snp::SNP_REPORT_BYTES;
 
-/// Every report of SEV-SNP has so many bytes.
-const SNP_REPORT_BYTES: usize = 1184;
 /// The versions of reports that chips have given so far.
 const SNP_VERSIONS: std::ops::RangeInclusive<u32> = 2..=5;
 /// Where a report names its signature, and ECDSA P-384 with SHA-384, the only one that there is.
@@ -166,7 +165,7 @@ pub(super) fn trim<'a>(quote: &'a Quote, checks: &mut Checks) -> Option<&'a [u8]
 }
 
 fn trim_quote<'a>(bytes: &'a [u8], checks: &mut Checks) -> Option<&'a [u8]> {
-    match crate::quote::trim(bytes) {
+    match crate::quote::trim_quote(bytes) {
         Ok(trimmed) => {
             checks.pass(CheckName::TeeQuotePadding, zeros(trimmed.zeros));
             Some(trimmed.quote)

@@ -11,7 +11,7 @@ use super::quote::Quote;
 use super::read_dstack_log;
 use crate::check::CheckName;
 use crate::devices::{
-    Architecture, CHAIN_BYTES_MAX, DEVICES_MAX, Device, Devices, REPORT_BYTES_MAX,
+    Architecture, DEVICE_CHAIN_BYTES_MAX, DEVICE_REPORT_BYTES_MAX, DEVICES_MAX, Device, Devices,
 };
 use crate::evidence::{DEVICES_BYTES_MAX, QUOTE_BYTES_MAX, Unreadable};
 use crate::kind::Kind;
@@ -181,10 +181,10 @@ impl Payload {
             let known = Architecture::ALL.into_iter().find(|known| {
                 own.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(known.as_str()))
             });
-            let chain = entry.base64("certificate", CHAIN_BYTES_MAX)?;
+            let chain = entry.base64("certificate", DEVICE_CHAIN_BYTES_MAX)?;
             devices.push(Device {
                 architecture: known.ok_or(Unreadable::UnknownDevice)?,
-                report: entry.base64("evidence", REPORT_BYTES_MAX)?,
+                report: entry.base64("evidence", DEVICE_REPORT_BYTES_MAX)?,
                 chain: String::from_utf8(chain)
                     .map_err(|_| Unreadable::NotPem { member: entry.path("certificate") })?,
             });

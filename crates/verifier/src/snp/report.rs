@@ -5,8 +5,8 @@
 
 use crate::policy::{AmdProduct, AmdTcb};
 
-/// Every report's length.
-pub(crate) const REPORT_BYTES: usize = 1_184;
+/// The length of every SEV-SNP report (AMD document 56860, table ATTESTATION_REPORT).
+pub const SNP_REPORT_BYTES: usize = 1_184;
 
 /// What the signature covers: everything before it.
 const SIGNED_BYTES: usize = 0x2a0;
@@ -38,17 +38,17 @@ const RESERVED: [(usize, usize); 7] = [
     (0x1ef, 0x1f0),
     (0x208, 0x2a0),
     (SIGNED_BYTES + SCALAR_BYTES, SIGNED_BYTES + SIGNATURE_FIELD_BYTES),
-    (SIGNED_BYTES + SIGNATURE_FIELD_BYTES + SCALAR_BYTES, REPORT_BYTES),
+    (SIGNED_BYTES + SIGNATURE_FIELD_BYTES + SCALAR_BYTES, SNP_REPORT_BYTES),
 ];
 /// Family, model and stepping, before version 3.
 const RESERVED_BEFORE_3: (usize, usize) = (CPUID, CPUID + 3);
 /// Two vectors of mitigations, before version 5.
 const RESERVED_BEFORE_5: (usize, usize) = (0x1f8, 0x208);
 
-/// A report whose structure is sound.
+/// An SEV-SNP report whose structure is sound. Nothing in it is proven before its signature is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Report<'a> {
-    bytes: &'a [u8; REPORT_BYTES],
+pub struct SnpReport<'a> {
+    bytes: &'a [u8; SNP_REPORT_BYTES],
     tcbs: Tcbs,
 }
 
@@ -65,18 +65,21 @@ pub(crate) struct Tcbs {
     pub(crate) launch: AmdTcb,
 }
 
-impl<'a> Report<'a> {
+impl<'a> SnpReport<'a> {
     /// Reads a report, from its first byte to its last.
-    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Report<'a>, BadReport> {
-        let bytes: &[u8; REPORT_BYTES] =
-            bytes.try_into().map_err(|_| BadReport::Length { got: bytes.len() })?;
+    ///
+    /// # Errors
+    /// [`BadSnpReport`], which names the first thing that no chip writes.
+    pub fn parse(bytes: &'a [u8]) -> Result<SnpReport<'a>, BadSnpReport> {
+        let bytes: &[u8; SNP_REPORT_BYTES] =
+            bytes.try_into().map_err(|_| BadSnpReport::Length { got: bytes.len() })?;
         let version = u32_at(bytes, 0);
         if !VERSIONS.contains(&version) {
-            return Err(BadReport::Version { got: version });
+            return Err(BadSnpReport::Version { got: version });
         }
         let algorithm = u32_at(bytes, 0x034);
         if algorithm != ALGORITHM_ECDSA_P384_SHA384 {
-            return Err(BadReport::Algorithm { got: algorithm });
+            return Err(BadSnpReport::Algorithm { got: algorithm });
         }
         check_reserved(bytes, version)?;
         let layout = match version {
@@ -90,15 +93,16 @@ impl<'a> Report<'a> {
             committed: layout.read(bytes, COMMITTED_TCB)?,
             launch: layout.read(bytes, LAUNCH_TCB)?,
         };
-        Ok(Report { bytes, tcbs })
+        Ok(SnpReport { bytes, tcbs })
     }
 
-    pub(crate) fn version(&self) -> u32 {
+    /// The version of its layout, 2 to 5.
+    pub fn version(&self) -> u32 {
         u32_at(self.bytes, 0)
     }
 
     /// The generation of the chip as the report itself names it, from version 3 on.
-    pub(crate) fn product(&self) -> Option<AmdProduct> {
+    pub fn product(&self) -> Option<AmdProduct> {
         match self.version() {
             2 => None,
             _ => product_of(self.bytes[CPUID], self.bytes[CPUID + 1]).ok(),
@@ -135,6 +139,11 @@ impl<'a> Report<'a> {
         u32_at(self.bytes, 0x030)
     }
 
+    /// The firmware whose key signed the report, which may lag behind what runs.
+    pub fn reported_tcb(&self) -> AmdTcb {
+        self.tcbs.reported
+    }
+
     pub(crate) fn tcbs(&self) -> &Tcbs {
         &self.tcbs
     }
@@ -150,7 +159,7 @@ impl<'a> Report<'a> {
     }
 
     /// The bytes that the guest had signed.
-    pub(crate) fn report_data(&self) -> [u8; 64] {
+    pub fn report_data(&self) -> [u8; 64] {
         self.field(0x050)
     }
 
@@ -172,8 +181,8 @@ impl<'a> Report<'a> {
         self.field(0x110)
     }
 
-    /// The chip's number, with the zeros that fill a short one.
-    pub(crate) fn chip_id(&self) -> [u8; CHIP_ID_BYTES] {
+    /// The chip's number, with the zeros that fill a short one; zeros alone where the host hides it.
+    pub fn chip_id(&self) -> [u8; CHIP_ID_BYTES] {
         self.field(CHIP_ID)
     }
 
@@ -229,10 +238,10 @@ impl TcbLayout {
         }
     }
 
-    fn read(self, bytes: &[u8; REPORT_BYTES], offset: usize) -> Result<AmdTcb, BadReport> {
+    fn read(self, bytes: &[u8; SNP_REPORT_BYTES], offset: usize) -> Result<AmdTcb, BadSnpReport> {
         let tcb: &[u8; 8] = bytes[offset..offset + 8].try_into().expect("eight bytes were taken");
         if let Some(at) = self.unused().find(|at| tcb[*at] != 0) {
-            return Err(BadReport::Reserved { offset: offset + at });
+            return Err(BadSnpReport::Reserved { offset: offset + at });
         }
         let [first, second, third, fourth, _, _, seventh, microcode] = *tcb;
         Ok(match self {
@@ -246,32 +255,32 @@ impl TcbLayout {
     }
 }
 
-fn check_reserved(bytes: &[u8; REPORT_BYTES], version: u32) -> Result<(), BadReport> {
+fn check_reserved(bytes: &[u8; SNP_REPORT_BYTES], version: u32) -> Result<(), BadSnpReport> {
     let older = [(version < 3, RESERVED_BEFORE_3), (version < 5, RESERVED_BEFORE_5)];
     let older = older.into_iter().filter_map(|(applies, range)| applies.then_some(range));
     for (start, end) in RESERVED.into_iter().chain(older) {
         if let Some(at) = bytes[start..end].iter().position(|byte| *byte != 0) {
-            return Err(BadReport::Reserved { offset: start + at });
+            return Err(BadSnpReport::Reserved { offset: start + at });
         }
     }
     Ok(())
 }
 
-fn product_of(family: u8, model: u8) -> Result<AmdProduct, BadReport> {
-    AmdProduct::of_processor(family, model).ok_or(BadReport::Processor { family, model })
+fn product_of(family: u8, model: u8) -> Result<AmdProduct, BadSnpReport> {
+    AmdProduct::of_processor(family, model).ok_or(BadSnpReport::Processor { family, model })
 }
 
-fn u32_at(bytes: &[u8; REPORT_BYTES], offset: usize) -> u32 {
+fn u32_at(bytes: &[u8; SNP_REPORT_BYTES], offset: usize) -> u32 {
     u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("four bytes were taken"))
 }
 
-fn u64_at(bytes: &[u8; REPORT_BYTES], offset: usize) -> u64 {
+fn u64_at(bytes: &[u8; SNP_REPORT_BYTES], offset: usize) -> u64 {
     u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("eight bytes were taken"))
 }
 
 /// Why bytes are no SEV-SNP report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadReport {
+pub enum BadSnpReport {
     /// Another algorithm of signatures.
     #[error("the report is signed by algorithm {got}, expected 1 (ECDSA P-384 with SHA-384)")]
     Algorithm {
@@ -279,7 +288,7 @@ pub(crate) enum BadReport {
         got: u32,
     },
     /// Too short or too long.
-    #[error("the report has {got} bytes, expected {REPORT_BYTES}")]
+    #[error("the report has {got} bytes, expected {SNP_REPORT_BYTES}")]
     Length {
         /// How many it has.
         got: usize,
@@ -319,11 +328,11 @@ mod tests {
     const TURIN: [u8; 2] = [0x1a, 0x02];
 
     /// Anything in every field, nothing in reserved bytes.
-    fn report() -> impl Strategy<Value = [u8; REPORT_BYTES]> {
-        let content = proptest::collection::vec(any::<u8>(), REPORT_BYTES);
+    fn report() -> impl Strategy<Value = [u8; SNP_REPORT_BYTES]> {
+        let content = proptest::collection::vec(any::<u8>(), SNP_REPORT_BYTES);
         let chips = prop_oneof![Just(MILAN), Just(GENOA), Just(TURIN)];
         (content, 2_u32..=5, chips).prop_map(|(content, version, chip)| {
-            let mut bytes: [u8; REPORT_BYTES] = content.try_into().unwrap();
+            let mut bytes: [u8; SNP_REPORT_BYTES] = content.try_into().unwrap();
             bytes[..4].copy_from_slice(&version.to_le_bytes());
             bytes[0x034..0x038].copy_from_slice(&ALGORITHM_ECDSA_P384_SHA384.to_le_bytes());
             bytes[CPUID..CPUID + 2].copy_from_slice(&chip);
@@ -358,7 +367,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_field_is_what_another_reader_finds(bytes in report()) {
-            let ours = Report::parse(&bytes).unwrap();
+            let ours = SnpReport::parse(&bytes).unwrap();
             let theirs = AttestationReport::from_bytes(&bytes).unwrap();
             prop_assert_eq!(ours.version(), theirs.version);
             prop_assert_eq!(ours.guest_svn(), theirs.guest_svn);
@@ -389,12 +398,12 @@ mod tests {
         #[test]
         fn whatever_another_reader_refuses_is_refused(
             mut bytes in report(),
-            at in 0..REPORT_BYTES,
+            at in 0..SNP_REPORT_BYTES,
             byte in any::<u8>(),
         ) {
             bytes[at] = byte;
             if AttestationReport::from_bytes(&bytes).is_err() {
-                prop_assert!(Report::parse(&bytes).is_err());
+                prop_assert!(SnpReport::parse(&bytes).is_err());
             }
         }
     }

@@ -777,6 +777,27 @@ fn a_report_that_the_chip_did_not_sign_is_refused() {
 }
 
 #[test]
+fn a_report_tells_the_certificate_whose_key_signed_it_from_others() {
+    for product in AmdProduct::ALL {
+        let amd = Amd::new(product);
+        let SnpEvidence { report, collateral } = amd.evidence();
+        let AmdCollateral { vcek, ask, ark, crl } = collateral;
+        let read =
+            |report: &[u8]| subrosa_verifier::SnpReport::parse(report).unwrap().is_signed_by(&vcek);
+        assert!(read(&report), "{product}");
+        let parsed = subrosa_verifier::SnpReport::parse(&report).unwrap();
+        for other in [&ask[..], &ark, &crl, &vcek[1..], &[vcek.clone(), vec![0]].concat(), &[]] {
+            assert!(!parsed.is_signed_by(other));
+        }
+        for at in [0x50, 0x1a0, 0x2a0, 0x2e8] {
+            let mut changed = report.clone();
+            changed[at] ^= 1;
+            assert!(!read(&changed), "{product} {at:#x}");
+        }
+    }
+}
+
+#[test]
 fn each_of_the_four_tcbs_must_reach_the_floor_in_each_part() {
     let fields: [(&str, TcbOf); 3] = [
         ("current", |report| &mut report.current_tcb),

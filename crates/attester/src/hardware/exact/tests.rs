@@ -1,192 +1,196 @@
 use std::path::PathBuf;
 
+use subrosa_protocol::Timestamp;
+use subrosa_verifier::{BadQuote, BadSnpReport, CpuEvidence};
+
 use super::*;
+use crate::{SimulatedCpu, SimulatedGpus, SimulatedKind, Simulator};
 
 const SOURCE: &str = "the test";
 
 const ASKED: [u8; 64] = [7; 64];
 
-/// A quote of these kinds with a signature of 100 bytes, which nobody here looks at.
-fn quote_of(version: u16, tee: u32, description: &[u8], body: Vec<u8>) -> Vec<u8> {
-    let mut quote = vec![0; HEADER_BYTES];
-    quote[..2].copy_from_slice(&version.to_le_bytes());
-    quote[4..8].copy_from_slice(&tee.to_le_bytes());
-    quote.extend_from_slice(description);
-    quote.extend_from_slice(&body);
-    quote.extend_from_slice(&100u32.to_le_bytes());
-    quote.extend_from_slice(&[0xEE; 100]);
-    quote
+const NONCE: [u8; 32] = [3; 32];
+
+const NOW: Timestamp = Timestamp(1_790_000_000);
+
+/// A quote or report over the bytes that are asked.
+fn said_by(cpu: SimulatedCpu) -> Vec<u8> {
+    let kind = SimulatedKind { cpu, gpus: SimulatedGpus::None };
+    match Simulator::of(kind, "image").cpu_evidence(ASKED, NOW).unwrap() {
+        CpuEvidence::Sgx(sgx) => sgx.quote,
+        CpuEvidence::Snp(snp) => snp.report,
+        CpuEvidence::Tdx(tdx) => tdx.quote,
+    }
 }
 
-fn body(length: usize, report_data_at: usize) -> Vec<u8> {
-    let mut body = vec![0x11; length];
-    body[report_data_at..report_data_at + 64].copy_from_slice(&ASKED);
-    body
-}
-
-fn description(kind: u16, length: u32) -> Vec<u8> {
-    [&kind.to_le_bytes()[..], &length.to_le_bytes()].concat()
-}
-
-fn tdx() -> Vec<u8> {
-    quote_of(4, TEE_TDX, &[], body(TD10_BODY_BYTES, TD_REPORT_DATA_AT))
-}
-
-/// Every form that platforms give.
-fn all_forms() -> Vec<(QuoteKind, Vec<u8>)> {
-    let sgx = || body(SGX_BODY_BYTES, SGX_REPORT_DATA_AT);
-    let td10 = || body(TD10_BODY_BYTES, TD_REPORT_DATA_AT);
-    let td15 = || body(TD15_BODY_BYTES, TD_REPORT_DATA_AT);
-    vec![
-        (QuoteKind::Sgx, quote_of(3, TEE_SGX, &[], sgx())),
-        (QuoteKind::Tdx, quote_of(4, TEE_TDX, &[], td10())),
-        (QuoteKind::Tdx, quote_of(5, TEE_TDX, &description(2, 584), td10())),
-        (QuoteKind::Tdx, quote_of(5, TEE_TDX, &description(3, 648), td15())),
-    ]
+fn quotes() -> [(Cpu, Vec<u8>); 2] {
+    [(Cpu::Sgx, said_by(SimulatedCpu::Sgx)), (Cpu::Tdx, said_by(SimulatedCpu::Tdx))]
 }
 
 #[test]
-fn every_form_of_quote_is_cut_where_it_declares_to_end() {
-    for (kind, bytes) in all_forms() {
+fn a_quote_is_cut_where_it_declares_to_end() {
+    for (cpu, bytes) in quotes() {
         for zeros in [0, 1, 70, 8_000] {
             let padded = [&bytes[..], &vec![0; zeros]].concat();
-            let exact = quote(SOURCE, &padded).unwrap();
-            assert_eq!((exact.kind, exact.bytes), (kind, &bytes[..]), "{zeros} zeros");
-            exact.demand(SOURCE, &ASKED).unwrap();
+            assert_eq!(quote(SOURCE, &padded, cpu, &ASKED).unwrap(), bytes, "{zeros} zeros");
         }
     }
 }
 
 #[test]
 fn refuses_a_quote_over_other_report_data() {
-    for (_, bytes) in all_forms() {
+    for (cpu, bytes) in quotes() {
         let mut other = ASKED;
         other[63] ^= 1;
-        let error = quote(SOURCE, &bytes).unwrap().demand(SOURCE, &other).unwrap_err();
+        let error = quote(SOURCE, &bytes, cpu, &other).unwrap_err();
         assert!(matches!(error, SourceError::AnotherReportData { .. }), "{error}");
     }
 }
 
 #[test]
+fn refuses_a_quote_of_another_processor() {
+    let [(sgx, of_sgx), (tdx, of_tdx)] = quotes();
+    for (bytes, cpu) in [(of_sgx, tdx), (of_tdx, sgx)] {
+        let error = quote(SOURCE, &bytes, cpu, &ASKED).unwrap_err();
+        assert!(matches!(error, SourceError::OtherCpu { expected, .. } if expected == cpu));
+    }
+}
+
+#[test]
 fn refuses_anything_but_zeros_behind_a_quote() {
-    for (_, bytes) in all_forms() {
+    for (cpu, bytes) in quotes() {
         for trailing in [&[1u8][..], &[0, 0, 1], &[0, 0x20, 0]] {
-            let error = quote(SOURCE, &[&bytes[..], trailing].concat()).unwrap_err();
-            assert!(error.to_string().contains("something else than zeros"), "{error}");
+            let padded = [&bytes[..], trailing].concat();
+            let error = quote(SOURCE, &padded, cpu, &ASKED).unwrap_err();
+            let got = trailing.len();
+            assert!(matches!(error, SourceError::BadQuote { error, .. }
+                    if error == BadQuote::TrailingBytes { got }),);
         }
     }
 }
 
 #[test]
 fn refuses_a_quote_cut_anywhere() {
-    for (_, bytes) in all_forms() {
+    for (cpu, bytes) in quotes() {
         for length in 0..bytes.len() {
-            let error = quote(SOURCE, &bytes[..length]).unwrap_err();
-            assert!(matches!(error, SourceError::BadAnswer { .. }), "{length}: {error}");
+            let error = quote(SOURCE, &bytes[..length], cpu, &ASKED).unwrap_err();
+            assert!(
+                matches!(error, SourceError::BadQuote { error: BadQuote::TooShort, .. }),
+                "{length}"
+            );
         }
     }
 }
 
 #[test]
-fn refuses_a_signature_longer_than_memory() {
-    let mut bytes = tdx();
-    let at = HEADER_BYTES + TD10_BODY_BYTES;
-    bytes[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
-    let error = quote(SOURCE, &bytes).unwrap_err();
-    assert!(error.to_string().contains("ends before it should"), "{error}");
-}
-
-#[test]
-fn refuses_quotes_of_unknown_kinds() {
-    let td = body(TD10_BODY_BYTES, TD_REPORT_DATA_AT);
-    let wrong = [
-        quote_of(2, TEE_SGX, &[], td.clone()),
-        quote_of(4, TEE_SGX, &[], body(SGX_BODY_BYTES, SGX_REPORT_DATA_AT)),
-        quote_of(5, TEE_SGX, &description(1, 384), body(SGX_BODY_BYTES, SGX_REPORT_DATA_AT)),
-        quote_of(3, TEE_TDX, &[], td.clone()),
-        quote_of(4, 0x82, &[], td.clone()),
-        quote_of(6, TEE_TDX, &[], td.clone()),
-        quote_of(5, TEE_SGX, &description(2, 584), td.clone()),
-        quote_of(5, TEE_TDX, &description(1, 584), td.clone()),
-        quote_of(5, TEE_TDX, &description(4, 584), td.clone()),
-        quote_of(5, TEE_TDX, &description(2, 585), td.clone()),
-        quote_of(5, TEE_TDX, &description(3, 584), td),
-    ];
-    for bytes in wrong {
-        let error = quote(SOURCE, &bytes).unwrap_err();
-        assert!(matches!(error, SourceError::BadAnswer { .. }), "{error}");
+fn refuses_a_quote_that_no_document_has_room_for() {
+    for (cpu, mut bytes) in quotes() {
+        // The last length of a quote is that of its signature, behind header and body.
+        let at = if cpu == Cpu::Sgx { 48 + 384 } else { 48 + 584 };
+        let signature = u32::try_from(QUOTE_BYTES_MAX - at - 4).unwrap();
+        for (more, fits) in [(0, true), (1, false)] {
+            bytes[at..at + 4].copy_from_slice(&(signature + more).to_le_bytes());
+            bytes.resize(QUOTE_BYTES_MAX + 1, 0);
+            let exact = quote(SOURCE, &bytes, cpu, &ASKED);
+            assert_eq!(exact.is_ok(), fits);
+            if let Err(error) = exact {
+                assert!(matches!(error, SourceError::TooLong { max: QUOTE_BYTES_MAX, .. }));
+            }
+        }
     }
 }
 
 #[test]
-fn an_snp_report_has_exactly_its_length_and_the_report_data_asked() {
-    let mut report = vec![0; SNP_REPORT_BYTES];
-    report[0x50..0x90].copy_from_slice(&ASKED);
-    snp_report(SOURCE, &report, &ASKED).unwrap();
-
+fn an_snp_report_is_given_as_it_is_and_only_over_what_was_asked() {
+    let report = said_by(SimulatedCpu::Snp);
+    assert_eq!(snp_report(SOURCE, &report, &ASKED).unwrap(), report);
     let error = snp_report(SOURCE, &report, &[8; 64]).unwrap_err();
     assert!(matches!(error, SourceError::AnotherReportData { .. }), "{error}");
-    for length in [0, 1_183, 1_185] {
+}
+
+#[test]
+fn refuses_an_snp_report_of_another_length_or_version() {
+    let report = said_by(SimulatedCpu::Snp);
+    for length in [0, SNP_REPORT_BYTES - 1, SNP_REPORT_BYTES + 1] {
         let mut other = report.clone();
         other.resize(length, 0);
         let error = snp_report(SOURCE, &other, &ASKED).unwrap_err();
-        assert!(matches!(error, SourceError::BadAnswer { .. }), "{error}");
+        assert!(matches!(error, SourceError::BadSnpReport { error, .. }
+                if error == BadSnpReport::Length { got: length }));
+    }
+    for version in [0, 1, 6, 255] {
+        let mut other = report.clone();
+        other[0] = version;
+        let error = snp_report(SOURCE, &other, &ASKED).unwrap_err();
+        assert!(
+            matches!(error, SourceError::BadSnpReport { error: BadSnpReport::Version { .. }, .. }),
+            "{version}: {error}"
+        );
     }
 }
 
-/// A report with a record of ten bytes and opaque data of five.
-fn device_report_over(nonce: [u8; 32]) -> Vec<u8> {
-    let mut report = vec![0x11, 0xE0, 1, 0xFF];
-    report.extend_from_slice(&nonce);
-    report.push(0);
-    report.extend_from_slice(&[0x11, 0x60, 0, 0, 1, 10, 0, 0]);
-    report.extend_from_slice(&[0xAA; 10]);
-    report.extend_from_slice(&[0xBB; 32]);
-    report.extend_from_slice(&5u16.to_le_bytes());
-    report.extend_from_slice(&[0xCC; 5]);
-    report.extend_from_slice(&[0xDD; 96]);
-    report
+#[test]
+fn a_report_that_leads_is_cut_from_what_follows_it() {
+    let report = said_by(SimulatedCpu::Snp);
+    let longer = [&report[..], b"certificates"].concat();
+    assert_eq!(leading_snp_report(SOURCE, &longer, &ASKED).unwrap(), report);
+    for length in [0, 1, SNP_REPORT_BYTES - 1] {
+        let error = leading_snp_report(SOURCE, &report[..length], &ASKED).unwrap_err();
+        assert!(matches!(error, SourceError::BadSnpReport { .. }), "{error}");
+    }
+}
+
+fn said_by_device() -> Vec<u8> {
+    subrosa_nvidia_evidence::simulator::Node::hopper(1).evidence(&NONCE).remove(0).report
 }
 
 #[test]
 fn a_devices_report_ends_with_its_signature() {
-    let report = device_report_over([3; 32]);
+    let report = said_by_device();
     for trailing in [&[][..], &[0], &[0xFF]] {
         let sent = [&report[..], trailing].concat();
-        assert_eq!(device_report(SOURCE, &sent, &[3; 32]).unwrap(), report);
+        assert_eq!(device_report(SOURCE, &sent, &NONCE).unwrap(), report);
     }
 }
 
 #[test]
 fn refuses_a_devices_report_with_more_behind_it() {
-    let sent = [&device_report_over([3; 32])[..], &[0, 0]].concat();
-    let error = device_report(SOURCE, &sent, &[3; 32]).unwrap_err();
-    assert!(error.to_string().contains("more than one byte"), "{error}");
+    let sent = [&said_by_device()[..], &[0, 0]].concat();
+    let error = device_report(SOURCE, &sent, &NONCE).unwrap_err();
+    assert!(error.to_string().contains("2 bytes follow"), "{error}");
 }
 
 #[test]
 fn refuses_a_devices_report_over_another_nonce() {
-    let error = device_report(SOURCE, &device_report_over([3; 32]), &[4; 32]).unwrap_err();
+    let error = device_report(SOURCE, &said_by_device(), &[4; 32]).unwrap_err();
     assert!(matches!(error, SourceError::AnotherNonce { .. }), "{error}");
 }
 
 #[test]
 fn refuses_a_devices_report_cut_anywhere() {
-    let report = device_report_over([3; 32]);
+    let report = said_by_device();
     for length in 0..report.len() {
-        let error = device_report(SOURCE, &report[..length], &[3; 32]).unwrap_err();
-        assert!(matches!(error, SourceError::BadAnswer { .. }), "{length}: {error}");
+        let error = device_report(SOURCE, &report[..length], &NONCE).unwrap_err();
+        assert!(matches!(error, SourceError::BadDeviceReport { .. }), "{length}: {error}");
     }
 }
 
 #[test]
 fn refuses_a_devices_report_of_another_protocol() {
     for (at, byte) in [(0, 0x12), (1, 0xE1), (37, 0x12), (38, 0x7F)] {
-        let mut report = device_report_over([3; 32]);
+        let mut report = said_by_device();
         report[at] = byte;
-        let error = device_report(SOURCE, &report, &[3; 32]).unwrap_err();
-        assert!(error.to_string().contains("no SPDM 1.1"), "{error}");
+        let error = device_report(SOURCE, &report, &NONCE).unwrap_err();
+        assert!(matches!(error, SourceError::BadDeviceReport { .. }), "{error}");
     }
+}
+
+#[test]
+fn refuses_a_devices_report_that_no_document_has_room_for() {
+    let long = vec![0x11; DEVICE_REPORT_BYTES_MAX + 1];
+    let error = device_report(SOURCE, &long, &NONCE).unwrap_err();
+    assert!(matches!(error, SourceError::TooLong { max: DEVICE_REPORT_BYTES_MAX, .. }), "{error}");
 }
 
 /// Real evidence, where this machine has it.
@@ -205,26 +209,31 @@ fn vector(name: &str) -> Option<Vec<u8>> {
 #[test]
 fn real_quotes_are_cut_where_they_end() {
     let real = [
-        ("dcap-qvl/sgx_quote", QuoteKind::Sgx),
-        ("dcap-qvl/tdx_quote", QuoteKind::Tdx),
-        ("dcap-qvl/tdx_quote_outdated", QuoteKind::Tdx),
-        ("dstack/ra-tls_tdx_quote", QuoteKind::Tdx),
-        ("go-tdx-guest/quote_v5_sample.dat", QuoteKind::Tdx),
+        ("dcap-qvl/sgx_quote", Cpu::Sgx),
+        ("dcap-qvl/tdx_quote", Cpu::Tdx),
+        ("dcap-qvl/tdx_quote_outdated", Cpu::Tdx),
+        ("dstack/ra-tls_tdx_quote", Cpu::Tdx),
+        ("go-tdx-guest/quote_v5_sample.dat", Cpu::Tdx),
     ];
-    for (name, kind) in real {
+    for (name, cpu) in real {
         let Some(bytes) = vector(name) else { continue };
-        let exact = quote(SOURCE, &bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(exact.kind, kind, "{name}");
+        let asked = trim_quote(&bytes).unwrap().report_data;
+        let exact = quote(SOURCE, &bytes, cpu, &asked);
+        let exact = exact.unwrap_or_else(|error| panic!("{name}: {error}"));
         let padded = [&bytes[..], &[0; 70]].concat();
-        assert_eq!(quote(SOURCE, &padded).unwrap().bytes, exact.bytes, "{name}");
+        assert_eq!(quote(SOURCE, &padded, cpu, &asked).unwrap(), exact, "{name}");
+        let error = quote(SOURCE, &bytes, cpu, &ASKED).unwrap_err();
+        assert!(matches!(error, SourceError::AnotherReportData { .. }), "{name}: {error}");
     }
 }
 
 #[test]
 fn refuses_the_real_quote_with_text_behind_it() {
     let Some(bytes) = vector("go-tdx-guest/tdx_prod_quote_SPR_E4.dat") else { return };
-    let error = quote(SOURCE, &bytes).unwrap_err();
-    assert!(error.to_string().contains("something else than zeros"), "{error}");
+    let error = quote(SOURCE, &bytes, Cpu::Tdx, &ASKED).unwrap_err();
+    let follows =
+        matches!(error, SourceError::BadQuote { error: BadQuote::TrailingBytes { .. }, .. });
+    assert!(follows, "{error}");
 }
 
 #[test]
