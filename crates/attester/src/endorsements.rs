@@ -126,4 +126,13 @@ pub enum EndorseError {
     /// No HTTP client can be made.
     #[error("no HTTP client can be made: {0}")]
     Http(#[source] reqwest::Error),
+    /// The report does not name the generation of its chip, and AMD's service knows the chip as none
+    /// that it can be of.
+    #[error(
+        "{service} has no certificate whose key signed the report, be its chip a Milan or a Genoa"
+    )]
+    UnknownChip {
+        /// The base address that was asked.
+        service: String,
+    },
 }

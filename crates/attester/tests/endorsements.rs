@@ -9,12 +9,12 @@ use axum::extract::State;
 use axum::http::{Request, Response, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use subrosa_attester::{EndorseError, Endorser, FetchError, Services, Simulator};
+use subrosa_attester::{EndorseError, Endorser, FetchError, Services, Simulator, snp};
 use subrosa_nvidia_evidence::{Architecture, Report, Rim, Trailing};
 use subrosa_protocol::{B256, Timestamp};
 use subrosa_verifier::{
-    CpuEvidence, DeviceCollateral, Devices, Evidence, IntelCollateral, Nonce, SnpEvidence,
-    TdxEvidence,
+    AmdCollateral, AmdProduct, CpuEvidence, DeviceCollateral, Devices, Evidence, IntelCollateral,
+    Nonce, SnpEvidence, TdxEvidence,
 };
 
 const NOW: Timestamp = Timestamp(1_790_000_000);
@@ -23,8 +23,21 @@ const DAY_S: u64 = 86_400;
 /// What a service answers: by path and query, with the header that holds its signer's chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Canned {
+    status: u16,
     header: Option<(&'static str, String)>,
     body: Vec<u8>,
+}
+
+impl Canned {
+    /// An answer without a signer's chain.
+    fn bare(body: impl Into<Vec<u8>>) -> Canned {
+        Canned { status: 200, header: None, body: body.into() }
+    }
+
+    /// A service that does not answer the question, with this status.
+    fn refusal(status: u16) -> Canned {
+        Canned { status, ..Canned::bare("no") }
+    }
 }
 
 /// A service on a free port, and what it was asked.
@@ -88,8 +101,8 @@ async fn serve(State((answers, asked)): State<Shared>, request: Request<Body>) -
         false => answers.values().find(about),
     };
     match canned {
-        Some(Canned { header, body }) => {
-            let mut response = Response::builder();
+        Some(Canned { status, header, body }) => {
+            let mut response = Response::builder().status(*status);
             if let Some((name, value)) = header {
                 response = response.header(*name, value);
             }
@@ -133,7 +146,10 @@ fn pccs(collateral: &IntelCollateral) -> HashMap<String, Canned> {
     let signed = |member: &str, text: &str, signature: &[u8]| {
         format!("{{\"{member}\":{text},\"signature\":\"{}\"}}", hex::encode(signature)).into_bytes()
     };
-    let answer = |name, chain: &str, body| Canned { header: Some((name, encoded(chain))), body };
+    let answer = |name, chain: &str, body| Canned {
+        header: Some((name, encoded(chain))),
+        ..Canned::bare(body)
+    };
     let tcb_info: serde_json::Value = serde_json::from_str(&collateral.tcb_info).unwrap();
     let fmspc = tcb_info["fmspc"].as_str().unwrap().to_lowercase();
     HashMap::from([
@@ -165,10 +181,7 @@ fn pccs(collateral: &IntelCollateral) -> HashMap<String, Canned> {
                 ),
             ),
         ),
-        (
-            ROOT_CRL.to_owned(),
-            Canned { header: None, body: hex::encode(&collateral.root_ca_crl).into_bytes() },
-        ),
+        (ROOT_CRL.to_owned(), Canned::bare(hex::encode(&collateral.root_ca_crl))),
     ])
 }
 
@@ -305,12 +318,11 @@ async fn amds_certificates_are_asked_for_by_chip_and_level() {
     let chip = hex::encode(&report[0x1a0..0x1e0]);
     let [boot, tee, .., snp, microcode] = &report[0x180..0x188] else { panic!("eight bytes") };
     let level = format!("blSPL={boot:02}&teeSPL={tee:02}&snpSPL={snp:02}&ucodeSPL={microcode:02}");
-    let bare = |body: Vec<u8>| Canned { header: None, body };
     let chain = pem(&collateral.ask) + &pem(&collateral.ark);
     let answers = HashMap::from([
-        (format!("/vcek/v1/Genoa/{chip}?{level}"), bare(collateral.vcek.clone())),
-        ("/vcek/v1/Genoa/cert_chain".to_owned(), bare(chain.into_bytes())),
-        ("/vcek/v1/Genoa/crl".to_owned(), bare(collateral.crl.clone())),
+        (format!("/vcek/v1/Genoa/{chip}?{level}"), Canned::bare(collateral.vcek.clone())),
+        ("/vcek/v1/Genoa/cert_chain".to_owned(), Canned::bare(chain)),
+        ("/vcek/v1/Genoa/crl".to_owned(), Canned::bare(collateral.crl.clone())),
     ]);
     let service = Service::start(answers).await;
     let endorser = service.endorser(None);
@@ -321,6 +333,103 @@ async fn amds_certificates_are_asked_for_by_chip_and_level() {
     service.change("/vcek/v1/Genoa/cert_chain", |canned| canned.body = b"none".to_vec());
     let error = service.endorser(None).amd(report, NOW).await.unwrap_err();
     assert!(matches!(&error, EndorseError::Answer { url, .. } if url.ends_with("cert_chain")));
+}
+
+/// A report of version 2, which does not say that its chip is of this generation, and what AMD states
+/// about the chip.
+fn older_chip(product: AmdProduct) -> (Vec<u8>, AmdCollateral) {
+    let report = snp::SnpReport { version: 2, ..snp::SnpReport::new(product, [0; 48], [0; 64]) };
+    (report.sign(), snp::SnpMachine::new(product, NOW).collateral().unwrap())
+}
+
+/// Where AMD's service has the certificate of the chip that made a report of version 2.
+fn vcek_path(product: AmdProduct, report: &[u8]) -> String {
+    let [boot, tee, .., snp, microcode] = &report[0x180..0x188] else { panic!("eight bytes") };
+    let level = format!("blSPL={boot:02}&teeSPL={tee:02}&snpSPL={snp:02}&ucodeSPL={microcode:02}");
+    format!("/vcek/v1/{product}/{}?{level}", hex::encode(&report[0x1a0..0x1e0]))
+}
+
+/// A service that knows one chip.
+fn kds(product: AmdProduct, report: &[u8], known: &AmdCollateral) -> HashMap<String, Canned> {
+    let chain = pem(&known.ask) + &pem(&known.ark);
+    HashMap::from([
+        (vcek_path(product, report), Canned::bare(known.vcek.clone())),
+        (format!("/vcek/v1/{product}/cert_chain"), Canned::bare(chain)),
+        (format!("/vcek/v1/{product}/crl"), Canned::bare(known.crl.clone())),
+    ])
+}
+
+#[tokio::test]
+async fn a_report_that_does_not_name_its_chip_is_asked_for_in_each_generation() {
+    for (product, in_vain) in [(AmdProduct::Milan, 0), (AmdProduct::Genoa, 1)] {
+        let (report, known) = older_chip(product);
+        let service = Service::start(kds(product, &report, &known)).await;
+        let folder = tempfile::tempdir().unwrap();
+        let kept = || Some(folder.path().to_owned());
+        let endorser = service.endorser(kept());
+        assert_eq!(endorser.amd(&report, NOW).await.unwrap(), known, "{product}");
+        assert_eq!(service.asked(), 3 + in_vain, "{product}");
+        // What was found is found again, by this process and by the next, with no question in vain.
+        assert_eq!(endorser.amd(&report, NOW).await.unwrap(), known);
+        assert_eq!(service.endorser(kept()).amd(&report, NOW).await.unwrap(), known);
+        assert_eq!(service.asked(), 3 + in_vain, "{product}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_whose_key_did_not_sign_the_report_is_passed_over() {
+    let (report, known) = older_chip(AmdProduct::Genoa);
+    let mut answers = kds(AmdProduct::Genoa, &report, &known);
+    // Under the other generation the service has somebody else's.
+    let other = Canned::bare(known.ask.clone());
+    answers.insert(vcek_path(AmdProduct::Milan, &report), other);
+    let service = Service::start(answers).await;
+    assert_eq!(service.endorser(None).amd(&report, NOW).await.unwrap(), known);
+
+    service.change(&vcek_path(AmdProduct::Genoa, &report), |canned| canned.body = known.ask);
+    let error = service.endorser(None).amd(&report, NOW).await.unwrap_err();
+    assert!(matches!(error, EndorseError::UnknownChip { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_chip_that_amd_does_not_know_in_any_generation_is_named_so() {
+    let (report, _) = older_chip(AmdProduct::Genoa);
+    let service = Service::start(HashMap::new()).await;
+    let error = service.endorser(None).amd(&report, NOW).await.unwrap_err();
+    let named =
+        matches!(&error, EndorseError::UnknownChip { service: at } if *at == service.address);
+    assert!(named, "{error}");
+    assert_eq!(service.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_service_that_refuses_says_nothing_about_the_generation() {
+    let (report, known) = older_chip(AmdProduct::Genoa);
+    for status in [403, 429, 500, 503] {
+        let mut answers = kds(AmdProduct::Genoa, &report, &known);
+        answers.insert(vcek_path(AmdProduct::Milan, &report), Canned::refusal(status));
+        let service = Service::start(answers).await;
+        let error = service.endorser(None).amd(&report, NOW).await.unwrap_err();
+        assert!(
+            matches!(error, EndorseError::Fetch(FetchError::Status { status: got, .. }) if got == status),
+            "{error}"
+        );
+        assert_eq!(service.asked(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_report_that_names_no_chip_asks_nobody() {
+    let service = Service::start(HashMap::new()).await;
+    let honest = snp::SnpReport::new(AmdProduct::Genoa, [0; 48], [0; 64]);
+    let hidden = snp::SnpReport { chip_id: [0; 64], ..honest };
+    let unknown = snp::SnpReport { cpuid: [0x18, 0, 0], ..honest };
+    let short = honest.sign()[1..].to_vec();
+    for wrong in [hidden.sign(), unknown.sign(), short, vec![]] {
+        let error = service.endorser(None).amd(&wrong, NOW).await.unwrap_err();
+        assert!(matches!(error, EndorseError::Evidence(_)), "{error}");
+    }
+    assert_eq!(service.asked(), 0);
 }
 
 #[tokio::test]
@@ -345,12 +454,10 @@ async fn nvidias_answers_are_asked_for_once_however_many_devices_need_them() {
         };
         let xml = known.rims.iter().find(names).unwrap();
         let json = serde_json::json!({ "id": id, "rim": STANDARD.encode(xml) });
-        let body = json.to_string().into_bytes();
-        answers.insert(format!("/v1/rim/{id}"), Canned { header: None, body });
+        answers.insert(format!("/v1/rim/{id}"), Canned::bare(json.to_string()));
     }
     for der in &known.ocsp {
-        let body = der.clone();
-        answers.insert(hex::encode(der), Canned { header: None, body });
+        answers.insert(hex::encode(der), Canned::bare(der.clone()));
     }
     let asked = answers.len();
     let service = Service::start(answers).await;

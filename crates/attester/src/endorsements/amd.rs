@@ -3,20 +3,19 @@
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use subrosa_protocol::Timestamp;
-use subrosa_verifier::{AmdCollateral, AmdProduct};
+use subrosa_verifier::{AmdCollateral, AmdProduct, AmdTcb, SnpReport};
 
-use super::fetch::{Answer, Fetcher, Question};
+use super::fetch::{Answer, FetchError, Fetcher, Question};
 use super::{EndorseError, times};
 
-/// Bytes of an SEV-SNP report.
-const REPORT_BYTES: usize = 1_184;
+/// The generations whose firmware wrote version 2 of the report, which does not name its chip.
+const PRODUCTS_OF_VERSION_2: [AmdProduct; 2] = [AmdProduct::Milan, AmdProduct::Genoa];
 
-/// Which chip made a report, as the service names it.
-struct Chip {
-    product: &'static str,
-    hwid: String,
-    levels: String,
-}
+/// The statuses by which the service says that it does not know what it was asked for.
+const STATUSES_OF_UNKNOWN: [u16; 2] = [400, 404];
+
+/// Turin's chips have short numbers; the service is asked without the zeros that fill them.
+const TURIN_NUMBER_BYTES: usize = 8;
 
 /// Three questions about the chip that made a report.
 pub(super) async fn collateral(
@@ -25,61 +24,58 @@ pub(super) async fn collateral(
     report: &[u8],
     now: Timestamp,
 ) -> Result<AmdCollateral, EndorseError> {
-    let Chip { product, hwid, levels } = Chip::of(report)?;
-    let ask = |path: String| Question::get(format!("{base}/vcek/v1/{product}/{path}"));
-    let vcek = fetcher.ask(&ask(format!("{hwid}?{levels}")), now, certificate_ends).await?;
-    let chain = fetcher.ask(&ask("cert_chain".into()), now, chain_ends).await?;
-    let crl = fetcher.ask(&ask("crl".into()), now, list_ends).await?;
+    let unreadable = |_| EndorseError::Evidence("the SEV-SNP report cannot be read");
+    let report = SnpReport::parse(report).map_err(unreadable)?;
+    if report.chip_id() == [0; 64] {
+        return Err(EndorseError::Evidence("the report hides its chip, let the host show it"));
+    }
+    let (product, vcek) = vcek(fetcher, base, &report, now).await?;
+    let ask = |path: &str| Question::get(format!("{base}/vcek/v1/{product}/{path}"));
+    let chain = fetcher.ask(&ask("cert_chain"), now, chain_ends).await?;
+    let crl = fetcher.ask(&ask("crl"), now, list_ends).await?;
     let (authority, root) = authorities(&chain)?;
     Ok(AmdCollateral { vcek: vcek.body, ask: authority, ark: root, crl: crl.body })
 }
 
-impl Chip {
-    fn of(report: &[u8]) -> Result<Chip, EndorseError> {
-        let report: &[u8; REPORT_BYTES] = report
-            .try_into()
-            .map_err(|_| EndorseError::Evidence("an SEV-SNP report has 1184 bytes"))?;
-        let version = u32::from_le_bytes(field(report, 0));
-        let (family, model) = (report[0x188], report[0x189]);
-        let product = match AmdProduct::of_processor(family, model) {
-            // Version 2 does not say. Milan's firmware writes it; Genoa's first did, which is older
-            // than the strict policy accepts.
-            _ if version == 2 => "Milan",
-            Some(AmdProduct::Genoa) => "Genoa",
-            Some(AmdProduct::Milan) => "Milan",
-            Some(AmdProduct::Turin) => "Turin",
-            None => {
-                return Err(EndorseError::Evidence("the report is of a chip that is not known"));
-            }
-        };
-        let chip_id: [u8; 64] = field(report, 0x1a0);
-        if chip_id == [0; 64] {
-            return Err(EndorseError::Evidence("the report hides its chip, let the host show it"));
-        }
-        // The certificate is of the reported level, which may lag behind the current one.
-        let tcb: [u8; 8] = field(report, 0x180);
-        let (hwid, levels) = match product {
-            "Turin" => {
-                let [fmc, boot, tee, snp, .., microcode] = tcb;
-                let levels = format!(
-                    "fmcSPL={fmc:02}&blSPL={boot:02}&teeSPL={tee:02}&snpSPL={snp:02}&ucodeSPL={microcode:02}"
-                );
-                (hex::encode(&chip_id[..8]), levels)
-            }
-            _ => {
-                let [boot, tee, .., snp, microcode] = tcb;
-                let levels = format!(
-                    "blSPL={boot:02}&teeSPL={tee:02}&snpSPL={snp:02}&ucodeSPL={microcode:02}"
-                );
-                (hex::encode(chip_id), levels)
-            }
-        };
-        Ok(Chip { product, hwid, levels })
+/// The chip's certificate, and the generation under which the service has it.
+async fn vcek(
+    fetcher: &Fetcher,
+    base: &str,
+    report: &SnpReport<'_>,
+    now: Timestamp,
+) -> Result<(AmdProduct, Answer), EndorseError> {
+    let question = |product| Question::get(vcek_address(base, product, report));
+    if let Some(product) = report.product() {
+        return Ok((product, fetcher.ask(&question(product), now, certificate_ends).await?));
     }
+    let mut questions = PRODUCTS_OF_VERSION_2.map(|product| (product, question(product)));
+    // What was found once is found again without asking in vain before.
+    questions.sort_by_key(|(_, question)| !fetcher.has_kept(question, now));
+    for (product, question) in questions {
+        match fetcher.ask(&question, now, certificate_ends).await {
+            Ok(vcek) if report.is_signed_by(&vcek.body) => return Ok((product, vcek)),
+            Ok(_) => {}
+            Err(EndorseError::Fetch(FetchError::Status { status, .. }))
+                if STATUSES_OF_UNKNOWN.contains(&status) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(EndorseError::UnknownChip { service: base.to_owned() })
 }
 
-fn field<const N: usize>(report: &[u8; REPORT_BYTES], offset: usize) -> [u8; N] {
-    report[offset..offset + N].try_into().expect("every field lies inside the report")
+/// Where the certificate of a report's chip is, if the chip is of this generation.
+///
+/// It is asked for at the reported level, which may lag behind the current one: its key signed.
+fn vcek_address(base: &str, product: AmdProduct, report: &SnpReport<'_>) -> String {
+    let AmdTcb { fmc, boot_loader, tee, snp, microcode } = report.reported_tcb();
+    let levels =
+        format!("blSPL={boot_loader:02}&teeSPL={tee:02}&snpSPL={snp:02}&ucodeSPL={microcode:02}");
+    let number = report.chip_id();
+    let (number, levels) = match product {
+        AmdProduct::Genoa | AmdProduct::Milan => (&number[..], levels),
+        AmdProduct::Turin => (&number[..TURIN_NUMBER_BYTES], format!("fmcSPL={fmc:02}&{levels}")),
+    };
+    format!("{base}/vcek/v1/{product}/{}?{levels}", hex::encode(number))
 }
 
 fn certificate_ends(answer: &Answer) -> Result<Timestamp, EndorseError> {
@@ -109,40 +105,28 @@ fn authorities(answer: &Answer) -> Result<(Vec<u8>, Vec<u8>), EndorseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snp;
 
-    fn report(version: u32, family: u8, model: u8) -> Vec<u8> {
-        let mut report = vec![0; REPORT_BYTES];
-        report[..4].copy_from_slice(&version.to_le_bytes());
-        report[0x180..0x188].copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, 208]);
-        (report[0x188], report[0x189]) = (family, model);
-        report[0x1a0..0x1e0].copy_from_slice(&[0xab; 64]);
-        report
+    fn report(product: AmdProduct) -> snp::SnpReport {
+        snp::SnpReport::new(product, [0; 48], [0; 64])
     }
 
     #[test]
     fn the_chip_is_asked_for_under_its_generation_and_level() {
         let levels = "blSPL=01&teeSPL=02&snpSPL=07&ucodeSPL=208";
-        for (report, product) in [
-            (report(2, 0, 0), "Milan"),
-            (report(3, 0x19, 0x01), "Milan"),
-            (report(3, 0x19, 0x11), "Genoa"),
-            (report(5, 0x19, 0xa0), "Genoa"),
-        ] {
-            let chip = Chip::of(&report).unwrap();
-            assert_eq!((chip.product, chip.levels.as_str()), (product, levels));
-            assert_eq!(chip.hwid, "ab".repeat(64));
+        for product in [AmdProduct::Milan, AmdProduct::Genoa] {
+            let reported_tcb = [1, 2, 0, 0, 0, 0, 7, 208];
+            let bytes = snp::SnpReport { reported_tcb, chip_id: [0xab; 64], ..report(product) };
+            let bytes = bytes.sign();
+            let address = vcek_address("kds", product, &SnpReport::parse(&bytes).unwrap());
+            let chip = "ab".repeat(64);
+            assert_eq!(address, format!("kds/vcek/v1/{product}/{chip}?{levels}"));
         }
-        let turin = Chip::of(&report(5, 0x1a, 0x02)).unwrap();
-        assert_eq!((turin.product, turin.hwid), ("Turin", "ab".repeat(8)));
-        assert_eq!(turin.levels, "fmcSPL=01&blSPL=02&teeSPL=03&snpSPL=04&ucodeSPL=208");
-    }
-
-    #[test]
-    fn a_report_that_names_no_chip_is_refused() {
-        let mut hidden = report(3, 0x19, 0x01);
-        hidden[0x1a0..0x1e0].fill(0);
-        for wrong in [hidden, report(3, 0x18, 0), report(3, 0x1a, 0x50), vec![0; 1_183], vec![]] {
-            assert!(matches!(Chip::of(&wrong), Err(EndorseError::Evidence(_))));
-        }
+        let reported_tcb = [1, 2, 3, 4, 0, 0, 0, 208];
+        let turin = snp::SnpReport { reported_tcb, ..report(AmdProduct::Turin) }.sign();
+        let address = vcek_address("kds", AmdProduct::Turin, &SnpReport::parse(&turin).unwrap());
+        let chip = hex::encode(snp::chip_id(AmdProduct::Turin));
+        let levels = "fmcSPL=01&blSPL=02&teeSPL=03&snpSPL=04&ucodeSPL=208";
+        assert_eq!(address, format!("kds/vcek/v1/Turin/{chip}?{levels}"));
     }
 }

@@ -130,6 +130,11 @@ impl Fetcher {
         }
     }
 
+    /// Whether an answer to this question is kept that still counts.
+    pub(super) fn has_kept(&self, question: &Question, now: Timestamp) -> bool {
+        self.kept(&question.key()).is_some_and(|answer| !answer.has_ended(now))
+    }
+
     async fn fetch(&self, question: &Question, now: Timestamp) -> Result<Answer, FetchError> {
         let url = question.url.clone();
         let away = |source: reqwest::Error| FetchError::Away {
