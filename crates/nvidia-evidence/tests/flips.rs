@@ -157,6 +157,31 @@ fn no_flipped_bit_of_a_manifests_content_is_accepted() {
 }
 
 #[test]
+fn only_what_the_canonical_form_leaves_out_may_be_written_otherwise() {
+    let manifest = String::from_utf8(driver_manifest()).unwrap();
+    let payload = begin_of("<ns0:Payload", manifest.as_bytes());
+    let in_start_tag = payload + "<ns0:Payload".len();
+    let changed = |at: usize, text: &str| {
+        let mut changed = manifest.clone();
+        changed.insert_str(at, text);
+        changed.into_bytes()
+    };
+    assert!(counts(&changed(payload, "<!-- a comment -->")));
+    assert!(counts(&changed(in_start_tag, " \n ")));
+    for (at, text) in [
+        (payload, " "),
+        (payload, "\n"),
+        (payload, "&amp;"),
+        (payload, "<a/>"),
+        (payload, "<?go?>"),
+        (in_start_tag, " a=\"\""),
+        (in_start_tag, " xmlns:unused=\"u\""),
+    ] {
+        assert!(!counts(&changed(at, text)), "{text:?} at {at}");
+    }
+}
+
+#[test]
 fn no_flipped_bit_of_a_manifests_signature_is_accepted() {
     let manifest = driver_manifest();
     let content = begin_of("<ds:Signature ", &manifest);

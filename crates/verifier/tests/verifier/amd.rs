@@ -233,6 +233,50 @@ fn fields_of_later_versions_are_read_where_they_belong() {
     assert!(amd.check(evidence).is_ok());
 }
 
+/// Where AMD's table places each field that is appraised, something that is wrong there, and what
+/// must find it.
+const WRONG_FIELDS: [(usize, u8, CheckName, &str); 22] = [
+    (0x000, 9, TeeQuoteStructure, "version"),
+    (0x004, 1, TeeBootConfig, "ID block"),
+    (0x00a, 0x04, TeeHardwareConfig, "unknown"),
+    (0x00b, 0x04, TeeHardwareConfig, "unknown"),
+    (0x010, 1, TeeBootConfig, "ID block"),
+    (0x020, 1, TeeBootConfig, "ID block"),
+    (0x030, 1, TeeHardwareConfig, "VMPL 0"),
+    (0x034, 2, TeeQuoteStructure, "algorithm"),
+    (0x038, 0, TeeTcbCurrent, "current TCB"),
+    (0x041, 1, TeeHardwareConfig, "unknown"),
+    (0x048, 2, TeeHardwareConfig, "masked"),
+    (0x050, 0xff, TeeReportdataBinding, ""),
+    (0x08f, 0xff, TeeReportdataBinding, ""),
+    (0x090, 0xff, TeeMeasurement, ""),
+    (0x0c0, 0xff, TeeMeasurement, ""),
+    (0x0e0, 1, TeeBootConfig, "ID block"),
+    (0x110, 1, TeeHardwareConfig, "author"),
+    (0x180, 0, AmdKdsCollateral, "the report names"),
+    (0x188, 0x18, TeeQuoteStructure, "processor family"),
+    (0x1a0, 0xff, AmdKdsCollateral, "another chip"),
+    (0x1e0, 0, TeeTcbCurrent, "committed TCB"),
+    (0x1f0, 0, TeeTcbCurrent, "launch TCB"),
+];
+
+#[test]
+fn what_is_wrong_at_the_place_of_a_field_is_found_by_the_check_of_that_field() {
+    let mut amd = Amd::genoa();
+    amd.policy.amd.tcb_min.genoa = current_tcb(AmdProduct::Genoa);
+    amd.accepted();
+    for (offset, wrong, name, words) in WRONG_FIELDS {
+        let mut bytes = amd.report.to_bytes();
+        assert_ne!(bytes[offset], wrong, "{offset:#x}");
+        bytes[offset] = wrong;
+        let collateral = amd.machine.collateral().unwrap();
+        let evidence = SnpEvidence { report: SnpReport::sign_bytes(bytes), collateral };
+        let refusal = amd.check(evidence).expect_err("accepted");
+        assert_eq!(refusal.failed().name, name, "{offset:#x}: {refusal}");
+        assert!(refusal.failed().seen.contains(words), "{offset:#x}: {refusal}");
+    }
+}
+
 #[test]
 fn an_unknown_processor_is_refused() {
     for cpuid in [[0x17, 0x31, 0], [0x19, 0x20, 0], [0x19, 0x9f, 0], [0x1a, 0x12, 0], [0, 0, 0]] {
@@ -1109,6 +1153,26 @@ fn an_attested_chip_expires_with_its_list_or_its_certificate() {
     assert_eq!(expires(NOW.0 + 50, NOW.0 + 100), Timestamp(NOW.0 + 50));
     assert_eq!(expires(NOW.0 + 100, NOW.0 + 51), Timestamp(NOW.0 + 50));
     assert_eq!(expires(NOW.0, NOW.0 + 1), NOW);
+}
+
+#[test]
+fn an_attested_chip_is_refused_from_the_second_after_its_end() {
+    for (certificate, list, end, name) in [
+        (50, 100, 50, TeeCertChain),
+        (100, 51, 50, AmdKdsCollateral),
+        (50, 51, 50, TeeCertChain),
+        (0, 100, 0, TeeCertChain),
+        (100, 1, 0, AmdKdsCollateral),
+    ] {
+        let mut amd = Amd::with(|amd| {
+            amd.machine.life.1 = Timestamp(NOW.0 + certificate);
+            amd.machine.crl_life.1 = Timestamp(NOW.0 + list);
+            amd.now = Timestamp(NOW.0 + end);
+        });
+        amd.accepted();
+        amd.now = Timestamp(NOW.0 + end + 1);
+        amd.says(name, "counts from");
+    }
 }
 
 #[test]
