@@ -1,5 +1,5 @@
 //! Reads evidence where hardware gives it: the kernel's configfs-tsm, dstack's guest agent,
-//! Gramine's pseudo-files and NVIDIA's management library, one file each.
+//! Gramine's pseudo-files and NVIDIA's libraries, one file each.
 //!
 //! What comes out is exact: a quote ends where it declares to, a device's report with its
 //! signature, and each carries the bytes that it was asked for. Nothing is appraised here.
@@ -10,7 +10,9 @@ mod dstack;
 mod error;
 mod exact;
 mod gramine;
+mod loaded;
 mod machine;
+mod nscq;
 mod nvml;
 mod probe;
 
@@ -21,6 +23,7 @@ pub use dstack::{DSTACK_SOCKET_PATH, Dstack, DstackInfo};
 pub use error::SourceError;
 pub use gramine::{GRAMINE_PATH, Gramine};
 pub use machine::{DeviceSource, Machine, ProcessorSource};
+pub use nscq::NSCQ_LIBRARY;
 pub use nvml::{GpuMode, NVML_LIBRARY, Nvml, NvmlState};
 pub use probe::{Finding, Findings, Places, probe};
 

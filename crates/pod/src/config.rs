@@ -126,7 +126,7 @@ pub enum DevicesConfig {
     Dstack,
     /// Nowhere: the pod computes on its processor alone.
     None,
-    /// NVIDIA's library.
+    /// NVIDIA's libraries: NVML and, where GPUs talk through switches, NSCQ.
     Nvml,
 }
 

@@ -36,7 +36,7 @@ pub enum DeviceSource {
     Dstack(Dstack),
     /// Nowhere: the pod computes on its processor alone.
     None,
-    /// NVIDIA's library: GPUs.
+    /// NVIDIA's libraries: GPUs, and the switches that they talk through.
     Nvml(Nvml),
 }
 

@@ -1,28 +1,30 @@
-//! NVIDIA's management library, loaded while the pod runs.
+//! NVIDIA's management library, loaded while the pod runs, and the switch library where the GPUs
+//! talk through switches.
 //!
 //! The library takes half a second to two seconds to start, and sometimes hangs. So one thread owns
-//! it for good, and callers wait for that thread only so long.
+//! both for good, and callers wait for that thread only so long.
 
 mod library;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use subrosa_verifier::{Architecture, DEVICES_MAX, Device, Devices};
 use tokio::sync::oneshot;
 
-use self::library::{Failure, Library};
+use self::library::Library;
 use super::answer::chain_text;
 use super::exact::device_report;
-use super::{RawDevices, SourceError, Switches};
+use super::loaded::Failure;
+use super::{NSCQ_LIBRARY, RawDevices, SourceError, Switches, nscq};
 
 /// The library's name, as the system's loader knows it.
 pub const NVML_LIBRARY: &str = "libnvidia-ml.so.1";
 
 const SOURCE_NAME: &str = "NVML";
 
-/// A start of two seconds, and eight GPUs that sign for a second each, three times over.
+/// A start of two seconds, and eight GPUs and four switches that sign for a second each, twice over.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Callers that wait for their turn; each would wait some seconds for the one before.
@@ -76,27 +78,30 @@ pub enum GpuMode {
 enum Job {
     Devices { nonce: [u8; 32], answer: oneshot::Sender<Result<RawDevices, SourceError>> },
     State { answer: oneshot::Sender<Result<NvmlState, SourceError>> },
+    Switches { answer: oneshot::Sender<Result<Vec<String>, SourceError>> },
 }
 
 impl Default for Nvml {
-    /// The system's own library.
+    /// The system's own libraries.
     fn default() -> Nvml {
-        Nvml::at(NVML_LIBRARY)
+        Nvml::at(NVML_LIBRARY, NSCQ_LIBRARY)
     }
 }
 
 impl Nvml {
-    /// The library at this path, or of this name. It is loaded when it is first asked.
+    /// The libraries of GPUs and of switches at these paths, or of these names. Each is loaded when
+    /// it is first asked; that of switches is where GPUs are in protected PCIe mode, and elsewhere
+    /// need not be there.
     ///
     /// # Security
-    /// Loading a library runs it with all rights of this process. The path is the operator's to
+    /// Loading a library runs it with all rights of this process. The paths are the operator's to
     /// choose, from the measured image.
-    pub fn at(library: impl AsRef<OsStr>) -> Nvml {
+    pub fn at(library: impl AsRef<OsStr>, of_switches: impl AsRef<OsStr>) -> Nvml {
         let (jobs, queue) = mpsc::sync_channel(BACKLOG);
-        let library = library.as_ref().to_owned();
+        let (library, of_switches) = (library.as_ref().to_owned(), of_switches.as_ref().to_owned());
         std::thread::Builder::new()
             .name("nvml".into())
-            .spawn(move || work(library, &queue))
+            .spawn(move || work(&library, &of_switches, &queue))
             .expect("a process can start a thread while it starts");
         Nvml { jobs, patience: PATIENCE }
     }
@@ -106,7 +111,7 @@ impl Nvml {
         Nvml { patience, ..self }
     }
 
-    /// A report of each GPU over this nonce.
+    /// A report of each GPU over this nonce, and of each switch that they talk through.
     ///
     /// # Errors
     /// [`SourceError`]; [`SourceError::NotConfidential`] where they would have nothing to say.
@@ -124,6 +129,15 @@ impl Nvml {
         self.ask(Job::State { answer }, answered).await
     }
 
+    /// The switches, each by the name that it gives itself, whatever the GPUs do.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub async fn switches(&self) -> Result<Vec<String>, SourceError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Job::Switches { answer }, answered).await
+    }
+
     async fn ask<T>(
         &self,
         job: Job,
@@ -139,37 +153,52 @@ impl Nvml {
     }
 }
 
-/// Answers jobs until nobody can ask any more. The library stays open while it works.
-fn work(path: OsString, queue: &mpsc::Receiver<Job>) {
-    let mut library = None;
+/// Answers jobs until nobody can ask any more. The libraries stay open while they work.
+fn work(path: &OsStr, of_switches: &OsStr, queue: &mpsc::Receiver<Job>) {
+    let open = || Library::open(path).map_err(|failure| failure.of(SOURCE_NAME, "to start", path));
+    let open_switches = || nscq::open(of_switches);
+    let (mut library, mut switches) = (None, None);
     while let Ok(job) = queue.recv() {
         match job {
             // Nobody waits for these any more.
             Job::Devices { answer, .. } if answer.is_closed() => {}
             Job::State { answer } if answer.is_closed() => {}
+            Job::Switches { answer } if answer.is_closed() => {}
             Job::Devices { nonce, answer } => {
-                let _ = answer.send(with(&mut library, &path, |library| devices(library, &nonce)));
+                let devices = with(&mut library, open, |library| {
+                    let gpus = gpus(library, &nonce)?;
+                    match protected_pcie(library)? {
+                        false => Ok(without_switches(gpus)),
+                        true => with(&mut switches, open_switches, |switches| {
+                            with_switches(gpus, nscq::devices(switches, &nonce)?)
+                        }),
+                    }
+                });
+                let _ = answer.send(devices);
             }
             Job::State { answer } => {
-                let _ = answer.send(with(&mut library, &path, state));
+                let _ = answer.send(with(&mut library, open, state));
+            }
+            Job::Switches { answer } => {
+                let _ = answer.send(with(&mut switches, open_switches, nscq::switches));
             }
         }
     }
 }
 
-/// Asks the library, opening it first where it is not open; after a failure it is opened anew, for
+/// Asks a library, opening it first where it is not open; after a failure it is opened anew, for
 /// drivers are reloaded while pods run.
-fn with<T>(
-    library: &mut Option<Library>,
-    path: &OsStr,
-    ask: impl FnOnce(&Library) -> Result<T, SourceError>,
+fn with<L, T>(
+    library: &mut Option<L>,
+    open: impl FnOnce() -> Result<L, SourceError>,
+    ask: impl FnOnce(&L) -> Result<T, SourceError>,
 ) -> Result<T, SourceError> {
-    let open = match library.take() {
-        Some(open) => open,
-        None => Library::open(path).map_err(|failure| failure.of("to start", path))?,
+    let opened = match library.take() {
+        Some(opened) => opened,
+        None => open()?,
     };
-    let answer = ask(&open)?;
-    *library = Some(open);
+    let answer = ask(&opened)?;
+    *library = Some(opened);
     Ok(answer)
 }
 
@@ -194,7 +223,34 @@ fn mode(library: &Library) -> Result<GpuMode, SourceError> {
     })
 }
 
-fn devices(library: &Library, nonce: &[u8; 32]) -> Result<RawDevices, SourceError> {
+/// Whether GPUs talk to each other through switches that have to be shown beside them.
+fn protected_pcie(library: &Library) -> Result<bool, SourceError> {
+    let settings = library.confidential_compute().map_err(refused("the confidential mode"))?;
+    Ok(settings.multi_gpu == MULTI_GPU_PROTECTED_PCIE)
+}
+
+fn without_switches(gpus: Vec<Device>) -> RawDevices {
+    let reason = "the GPUs are not in protected PCIe mode: no switch sees what they say";
+    RawDevices { devices: Devices(gpus), switches: Switches::Absent { reason } }
+}
+
+fn with_switches(
+    mut devices: Vec<Device>,
+    switches: Vec<Device>,
+) -> Result<RawDevices, SourceError> {
+    let wrong = |what| Err(SourceError::BadAnswer { source_name: SOURCE_NAME, what });
+    if switches.is_empty() {
+        return wrong("GPUs are in protected PCIe mode, and there is no switch");
+    }
+    let count = switches.len();
+    devices.extend(switches);
+    match devices.len() > DEVICES_MAX {
+        true => wrong("there are more GPUs and switches than a node has"),
+        false => Ok(RawDevices { devices: Devices(devices), switches: Switches::Given(count) }),
+    }
+}
+
+fn gpus(library: &Library, nonce: &[u8; 32]) -> Result<Vec<Device>, SourceError> {
     match mode(library)? {
         GpuMode::Confidential => {}
         GpuMode::DevTools => {
@@ -203,10 +259,7 @@ fn devices(library: &Library, nonce: &[u8; 32]) -> Result<RawDevices, SourceErro
         GpuMode::Off => return Err(SourceError::NotConfidential { why: "the mode is off" }),
     }
     let count = library.device_count().map_err(refused("the number of GPUs"))?;
-    let devices = (0..bounded(count)?).map(|index| device(library, index, nonce));
-    let devices = Devices(devices.collect::<Result<_, _>>()?);
-    let reason = "NVML knows GPUs only; switches answer through NSCQ, which is not read";
-    Ok(RawDevices { devices, switches: Switches::Absent { reason } })
+    (0..bounded(count)?).map(|index| device(library, index, nonce)).collect()
 }
 
 fn device(library: &Library, index: u32, nonce: &[u8; 32]) -> Result<Device, SourceError> {
@@ -239,48 +292,5 @@ fn bounded(count: u32) -> Result<u32, SourceError> {
 }
 
 fn refused(request: &'static str) -> impl Fn(Failure) -> SourceError {
-    move |failure| failure.of(request, OsStr::new(NVML_LIBRARY))
-}
-
-impl Failure {
-    fn of(self, request: &'static str, path: &OsStr) -> SourceError {
-        let source_name = SOURCE_NAME;
-        match self {
-            Failure::Absent => SourceError::Absent { source_name, at: path.into() },
-            Failure::BadText => {
-                SourceError::BadAnswer { source_name, what: "a text of the library has no end" }
-            }
-            Failure::Code(code) => {
-                let code = format!("error {code}, {}", in_words(code));
-                SourceError::Refused { source_name, request, code }
-            }
-            Failure::MissingFunction(name) => {
-                let code = format!("this driver's library has no {name}; a newer driver has");
-                SourceError::Refused { source_name, request, code }
-            }
-            Failure::Unloadable(words) => {
-                let error = std::io::Error::other(words);
-                SourceError::Unusable { source_name, at: path.into(), error }
-            }
-            Failure::TooLong { what, max } => SourceError::TooLong { source_name, what, max },
-        }
-    }
-}
-
-/// The library's numbers of errors (nvml.h, `nvmlReturn_t`), those that a pod can meet.
-fn in_words(code: i32) -> &'static str {
-    match code {
-        1 => "the library was not started",
-        2 => "it did not understand the question",
-        3 => "the GPU cannot do this",
-        4 => "this user may not ask",
-        6 => "not found",
-        9 => "the driver is not loaded",
-        12 => "the library misses a part of itself",
-        13 => "the library lacks a function",
-        15 => "the GPU is lost",
-        18 => "library and driver are of different versions",
-        25 => "the library wants another version of the question",
-        _ => "unknown to us",
-    }
+    move |failure| failure.of(SOURCE_NAME, request, OsStr::new(NVML_LIBRARY))
 }

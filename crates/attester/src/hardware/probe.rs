@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     CCEL_PATH, CONFIGFS_TSM_PATH, ConfigfsTsm, DSTACK_SOCKET_PATH, Dstack, GRAMINE_PATH, GpuMode,
-    Gramine, NVML_LIBRARY, Nvml, SourceError,
+    Gramine, NSCQ_LIBRARY, NVML_LIBRARY, Nvml, SourceError,
 };
 
 /// Where the system lists what sits on its PCI bus.
@@ -30,6 +30,8 @@ pub struct Places {
     pub dstack: PathBuf,
     /// Gramine's pseudo-files.
     pub gramine: PathBuf,
+    /// NVIDIA's library of switches, a path or a name.
+    pub nscq: PathBuf,
     /// NVIDIA's library, a path or a name.
     pub nvml: PathBuf,
     /// What sits on the PCI bus.
@@ -43,6 +45,7 @@ impl Default for Places {
             ccel: CCEL_PATH.into(),
             dstack: DSTACK_SOCKET_PATH.into(),
             gramine: GRAMINE_PATH.into(),
+            nscq: NSCQ_LIBRARY.into(),
             nvml: NVML_LIBRARY.into(),
             pci: PCI_PATH.into(),
         }
@@ -79,8 +82,10 @@ pub async fn probe(places: &Places) -> Findings {
     };
     let (configfs, log, gramine, bus) =
         tokio::task::spawn_blocking(looking).await.expect("looking does not panic");
-    let (dstack, nvml) = tokio::join!(dstack(&places.dstack), nvml(&places.nvml, &bus));
-    Findings(vec![configfs, log, dstack, gramine, nvml, switches(&bus)])
+    let libraries = Nvml::at(&places.nvml, &places.nscq);
+    let nvidia = async { (gpus(&libraries, &bus).await, switches(&libraries, &bus).await) };
+    let (dstack, (gpus, switches)) = tokio::join!(dstack(&places.dstack), nvidia);
+    Findings(vec![configfs, log, dstack, gramine, gpus, switches])
 }
 
 fn configfs(places: &Places) -> Finding {
@@ -167,9 +172,9 @@ fn gramine(root: &Path) -> Finding {
     }
 }
 
-async fn nvml(library: &Path, bus: &Bus) -> Finding {
+async fn gpus(libraries: &Nvml, bus: &Bus) -> Finding {
     let name = "NVIDIA GPUs";
-    match Nvml::at(library).state().await {
+    match libraries.state().await {
         Ok(state) => {
             let (count, driver) = (state.gpus.len(), quoted(&state.driver));
             let seen = format!("{count} with driver {driver}");
@@ -200,16 +205,25 @@ async fn nvml(library: &Path, bus: &Bus) -> Finding {
     }
 }
 
-fn switches(bus: &Bus) -> Finding {
+async fn switches(libraries: &Nvml, bus: &Bus) -> Finding {
     let name = "NVSwitches";
-    match bus.switches {
-        0 => {
-            missing(name, "none on the PCI bus".into(), "Nothing to do with fewer than eight GPUs.")
+    if bus.switches == 0 {
+        let next = "Nothing to do unless the GPUs are in protected PCIe mode; then pass the switches \
+                    through, too.";
+        return missing(name, "none on the PCI bus".into(), next);
+    }
+    match libraries.switches().await {
+        Ok(switches) if switches.len() == bus.switches => {
+            found(name, format!("{} answer", switches.len()))
         }
-        count => {
-            let next = "Take evidence of devices from dstack, whose agent may list switches; NVML \
-                        knows GPUs only.";
-            missing(name, format!("{count} on the PCI bus, but nothing here reads them"), next)
+        Ok(switches) => {
+            let seen = format!("{} on the PCI bus, {} answer", bus.switches, switches.len());
+            missing(name, seen, "Have the host reset the switches, and start this machine again.")
+        }
+        Err(error) => {
+            let next = "Install libnvidia-nscq of exactly the driver's version, in a container beside \
+                        libnvidia-ml.so.1, or take evidence of devices from dstack.";
+            missing(name, format!("{} on the PCI bus; {error}", bus.switches), next)
         }
     }
 }

@@ -187,12 +187,12 @@ async fn the_quote_binds_what_the_devices_said_to_the_same_nonce() {
     // The agent quotes over no devices, so a machine with two has to be refused by its own attester.
     let (agent, gpus) = (agent(bound()), StandIn::with(&[]));
     let processor = ProcessorSource::Dstack(Dstack::at(agent.socket()));
-    let devices = DeviceSource::Nvml(Nvml::at(gpus.library()));
+    let devices = DeviceSource::Nvml(gpus.nvml());
     let attester = attester(SimulatedCpu::TdxDstack, processor, devices).await;
     let error = evidence(&attester).await.unwrap_err();
     let other = matches!(&error, AttestError::Source(SourceError::AnotherReportData { .. }));
     assert!(other, "{error}");
-    let devices = Nvml::at(gpus.library()).devices(nonce().digest()).await.unwrap().devices;
+    let devices = gpus.nvml().devices(nonce().digest()).await.unwrap().devices;
     let bytes = devices.to_bytes();
     let expected = report_data(&nonce(), &keyset(), &bytes, &workload());
     let asked = agent.asked();
@@ -202,7 +202,7 @@ async fn the_quote_binds_what_the_devices_said_to_the_same_nonce() {
 #[tokio::test]
 async fn devices_about_which_nobody_states_anything_give_no_document() {
     let gpus = StandIn::with(&[]);
-    let library = Nvml::at(gpus.library());
+    let library = gpus.nvml();
     let devices = library.devices(nonce().digest()).await.unwrap().devices.to_bytes();
     let bound = report_data(&nonce(), &keyset(), &devices, &workload());
     let agent = agent(bound);
@@ -221,7 +221,10 @@ async fn a_machine_that_lost_a_source_gives_no_document() {
     let cases = [
         (processor(socket), DeviceSource::None),
         (processor(here.socket()), gone),
-        (processor(here.socket()), DeviceSource::Nvml(Nvml::at(folder.path().join("nvml.so")))),
+        (
+            processor(here.socket()),
+            DeviceSource::Nvml(Nvml::at(folder.path().join("nvml.so"), "none")),
+        ),
     ];
     for (processor, devices) in cases {
         let attester = attester(SimulatedCpu::TdxDstack, processor, devices).await;

@@ -4,6 +4,7 @@
 mod dstack;
 mod gramine;
 mod machine;
+mod nscq;
 mod nvml;
 mod probe;
 

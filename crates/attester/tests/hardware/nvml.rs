@@ -8,16 +8,26 @@ use tempfile::TempDir;
 
 use super::{CHAIN, NONCE, device_report, vector};
 
-/// NVIDIA's library as the stand-in plays it.
+/// NVIDIA's libraries as stand-ins play them.
 pub(crate) struct StandIn {
     folder: TempDir,
 }
 
+const GPUS: (&str, &str) = ("libnvidia-ml.so.1", "nvml_stand_in.c");
+const SWITCHES: (&str, &str) = ("libnvidia-nscq.so.2", "nscq_stand_in.c");
+
 impl StandIn {
-    /// Compiles the stand-in with these definitions.
+    /// Compiles the stand-in of GPUs with these definitions; there is no library of switches.
     pub(crate) fn with(definitions: &[&str]) -> StandIn {
         let stand_in = StandIn { folder: tempfile::tempdir().unwrap() };
-        stand_in.compile(definitions);
+        stand_in.compile(GPUS, definitions);
+        stand_in
+    }
+
+    /// Both stand-ins, on a machine whose GPUs are in protected PCIe mode.
+    pub(crate) fn with_switches(definitions: &[&str]) -> StandIn {
+        let stand_in = StandIn::with(&[definitions, &["CC_FEATURE=0", "MULTI_GPU=1"]].concat());
+        stand_in.compile(SWITCHES, definitions);
         stand_in
     }
 
@@ -25,37 +35,43 @@ impl StandIn {
     fn with_journal(definitions: &[&str]) -> StandIn {
         let stand_in = StandIn { folder: tempfile::tempdir().unwrap() };
         let journal = format!("JOURNAL=\"{}\"", stand_in.journal().display());
-        stand_in.compile(&[definitions, &[&journal]].concat());
+        stand_in.compile(GPUS, &[definitions, &[&journal]].concat());
         stand_in
     }
 
-    fn compile(&self, definitions: &[&str]) {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hardware/nvml_stand_in.c");
+    fn compile(&self, (library, source): (&str, &str), definitions: &[&str]) {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hardware");
         let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
         let compiled = Command::new(compiler)
             .args(["-shared", "-fPIC", "-Wall", "-Wextra", "-Wno-unused", "-Werror"])
             .args(definitions.iter().map(|definition| format!("-D{definition}")))
             .arg("-o")
-            .arg(self.library())
-            .arg(source)
+            .arg(self.folder.path().join(library))
+            .arg(format!("{folder}/{source}"))
             .output()
             .expect("building Subrosa takes a C compiler");
         assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
     }
 
+    /// Where the library of GPUs is.
     pub(crate) fn library(&self) -> PathBuf {
-        self.folder.path().join("libnvidia-ml.so.1")
+        self.folder.path().join(GPUS.0)
+    }
+
+    /// Where the library of switches is, or would be.
+    pub(crate) fn of_switches(&self) -> PathBuf {
+        self.folder.path().join(SWITCHES.0)
     }
 
     fn journal(&self) -> PathBuf {
         self.folder.path().join("journal")
     }
 
-    fn nvml(&self) -> Nvml {
-        Nvml::at(self.library())
+    pub(crate) fn nvml(&self) -> Nvml {
+        Nvml::at(self.library(), self.of_switches())
     }
 
-    async fn devices(&self) -> Result<RawDevices, SourceError> {
+    pub(crate) async fn devices(&self) -> Result<RawDevices, SourceError> {
         self.nvml().devices(NONCE).await
     }
 }
@@ -192,9 +208,9 @@ async fn names_the_function_that_an_old_library_lacks() {
 async fn a_machine_without_the_library_has_no_source() {
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join("libnvidia-ml.so.1");
-    let error = Nvml::at(&library).devices(NONCE).await.unwrap_err();
+    let error = Nvml::at(&library, "none").devices(NONCE).await.unwrap_err();
     assert!(matches!(&error, SourceError::Absent { at, .. } if *at == library), "{error}");
-    let error = Nvml::at("libsubrosa-none.so.1").devices(NONCE).await.unwrap_err();
+    let error = Nvml::at("libsubrosa-none.so.1", "none").devices(NONCE).await.unwrap_err();
     assert!(matches!(error, SourceError::Absent { .. }), "{error}");
 }
 
@@ -203,7 +219,7 @@ async fn says_why_a_library_cannot_be_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join("libnvidia-ml.so.1");
     std::fs::write(&library, b"no library").unwrap();
-    let error = Nvml::at(&library).devices(NONCE).await.unwrap_err();
+    let error = Nvml::at(&library, "none").devices(NONCE).await.unwrap_err();
     assert!(matches!(error, SourceError::Unusable { .. }), "{error}");
 }
 

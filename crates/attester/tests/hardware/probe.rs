@@ -13,6 +13,7 @@ fn bare(root: &Path) -> Places {
         ccel: root.join("CCEL"),
         dstack: root.join("dstack.sock"),
         gramine: root.join("attestation"),
+        nscq: root.join("libnvidia-nscq.so.2"),
         nvml: root.join("libnvidia-ml.so.1"),
         pci: root.join("pci"),
     }
@@ -76,6 +77,21 @@ async fn counts_gpus_without_a_driver_and_switches() {
     assert!(!gpus.found && gpus.detail.starts_with("2 on the PCI bus"), "{}", gpus.detail);
     let switches = finding(&places, "NVSwitches").await;
     assert!(!switches.found && switches.detail.starts_with("1 on the PCI bus"));
+    assert!(switches.next_step.unwrap().contains("libnvidia-nscq"));
+}
+
+#[tokio::test]
+async fn finds_switches_that_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let stand_in = StandIn::with_switches(&["SWITCHES=2"]);
+    let places = Places { nscq: stand_in.of_switches(), ..bare(folder.path()) };
+    for (slot, found) in [("1", false), ("2", true), ("3", false)] {
+        plug(&places.pci, &format!("0000:0{slot}:00.0"), "0x10de", "0x068000");
+        let finding = finding(&places, "NVSwitches").await;
+        assert_eq!(finding.found, found, "{}", finding.detail);
+        assert!(finding.detail.contains("2 answer"), "{}", finding.detail);
+        assert_eq!(finding.next_step.is_none(), found);
+    }
 }
 
 #[tokio::test]

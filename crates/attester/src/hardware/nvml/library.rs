@@ -1,20 +1,14 @@
-//! The only unsafe code of this crate: calls into NVIDIA's library (nvml.h).
+//! Calls into NVIDIA's management library (nvml.h). `loaded.rs` says what they lean on.
 //!
-//! What every call here leans on:
-//! - *Signatures.* Functions and structures are declared as nvml.h declares them; the library has
-//!   kept them so since each was introduced, and versions a function's name where it changes.
-//! - *Lifetime.* Function pointers are called only through [`Library`], which owns the loaded
-//!   library beside them, so that it cannot be unloaded before the last call.
-//! - *Start.* There is no `Library` whose `nvmlInit_v2` did not succeed; `nvmlShutdown` is called
-//!   once, when it is dropped.
-//! - *Pointers.* Every pointer that is passed is to a live, initialised, exclusively borrowed local
-//!   of the type that the function writes, and the library keeps none of them.
-//! - *Lengths.* A length that the library wrote is checked against the array before it is used.
+//! *Start* here: there is no [`Library`] whose `nvmlInit_v2` did not succeed; `nvmlShutdown` is
+//! called once, when it is dropped.
 
 #![allow(unsafe_code)]
 
 use std::ffi::{OsStr, c_char, c_int, c_uint, c_void};
 use std::marker::PhantomData;
+
+use crate::hardware::loaded::{Failure, find, load, to_text, written};
 
 /// A function's answer: zero is success.
 type Code = c_int;
@@ -105,28 +99,6 @@ type SettingsFn = unsafe extern "C" fn(*mut ConfComputeSettings) -> Code;
 type CertificateFn = unsafe extern "C" fn(Handle, *mut GpuCertificate) -> Code;
 type ReportFn = unsafe extern "C" fn(Handle, *mut GpuAttestationReport) -> Code;
 
-/// Why the library gave nothing.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// It is not on this machine.
-    Absent,
-    /// A text that it wrote has no end.
-    BadText,
-    /// It is there, but cannot be loaded: the loader's words.
-    Unloadable(String),
-    /// It answered with this error.
-    Code(i32),
-    /// It is too old to have this function.
-    MissingFunction(&'static str),
-    /// It says that it wrote more than it can have.
-    TooLong {
-        /// What.
-        what: &'static str,
-        /// The bound.
-        max: usize,
-    },
-}
-
 /// The library, loaded and started.
 pub(super) struct Library {
     functions: Functions,
@@ -164,10 +136,7 @@ pub(super) struct ConfidentialCompute {
 impl Library {
     /// Loads and starts it.
     pub(super) fn open(path: &OsStr) -> Result<Library, Failure> {
-        // SAFETY: loading runs the library's own initialisers. The path is the operator's, and
-        // NVIDIA's library is made to be loaded by any program; it stays loaded while it is used.
-        let library = unsafe { libloading::Library::new(path) };
-        let library = library.map_err(|error| unloadable(path, &error))?;
+        let library = load(path)?;
         // SAFETY: nvml.h declares each name with exactly the type that `Functions` gives it.
         let (init, functions) =
             unsafe { (find::<InitFn>(&library, "nvmlInit_v2")?, find_all(&library)?) };
@@ -316,47 +285,27 @@ unsafe fn find_all(library: &libloading::Library) -> Result<Functions, Failure> 
     }
 }
 
-/// Finds one function.
-///
-/// # Safety
-/// `F` is the type of the function pointer that nvml.h gives this name, and what it points to is
-/// not called after the library was unloaded.
-unsafe fn find<F: Copy>(library: &libloading::Library, name: &'static str) -> Result<F, Failure> {
-    // SAFETY: the caller's promise.
-    let symbol = unsafe { library.get::<F>(name) };
-    symbol.map(|symbol| *symbol).map_err(|_| Failure::MissingFunction(name))
-}
-
-/// The loader says the same of a library that is not there and of one that lacks another: only the
-/// name before its words differs.
-fn unloadable(path: &OsStr, error: &libloading::Error) -> Failure {
-    let mut words = error.to_string();
-    if let Some(cause) = std::error::Error::source(error) {
-        words = format!("{words}: {cause}");
-    }
-    match words.contains(&*path.to_string_lossy()) && words.contains("No such file or directory") {
-        true => Failure::Absent,
-        false => Failure::Unloadable(words),
-    }
-}
-
 fn check(code: Code) -> Result<(), Failure> {
     match code {
         0 => Ok(()),
-        code => Err(Failure::Code(code)),
+        code => Err(Failure::Code { code, words: in_words(code) }),
     }
 }
 
-/// What was written into a buffer, where the length that came with it is possible.
-fn written(buffer: &[u8], length: c_uint, what: &'static str) -> Result<Vec<u8>, Failure> {
-    let length = usize::try_from(length).ok();
-    let bytes = length.and_then(|length| buffer.get(..length));
-    bytes.map(<[u8]>::to_vec).ok_or(Failure::TooLong { what, max: buffer.len() })
-}
-
-/// A C string, which ends inside its buffer.
-fn to_text(buffer: &[c_char]) -> Result<String, Failure> {
-    let end = buffer.iter().position(|byte| *byte == 0).ok_or(Failure::BadText)?;
-    let bytes: Vec<u8> = buffer[..end].iter().map(|byte| byte.cast_unsigned()).collect();
-    String::from_utf8(bytes).map_err(|_| Failure::BadText)
+/// The library's numbers of errors (nvml.h, `nvmlReturn_t`), those that a pod can meet.
+fn in_words(code: Code) -> &'static str {
+    match code {
+        1 => "the library was not started",
+        2 => "it did not understand the question",
+        3 => "the GPU cannot do this",
+        4 => "this user may not ask",
+        6 => "not found",
+        9 => "the driver is not loaded",
+        12 => "the library misses a part of itself",
+        13 => "the library lacks a function",
+        15 => "the GPU is lost",
+        18 => "library and driver are of different versions",
+        25 => "the library wants another version of the question",
+        _ => "unknown to us",
+    }
 }
