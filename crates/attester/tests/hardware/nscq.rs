@@ -74,10 +74,12 @@ async fn refuses_lengths_that_cannot_be() {
         let error = refusal(&[definition]).await;
         assert!(matches!(error, SourceError::TooLong { .. }), "{definition}: {error}");
     }
-    for definition in ["SWITCH_REPORT_SIZE=0", "SWITCH_REPORT_SIZE=100", "SWITCH_CHAIN_SIZE=0"] {
+    for definition in ["SWITCH_REPORT_SIZE=0", "SWITCH_REPORT_SIZE=100"] {
         let error = refusal(&[definition]).await;
-        assert!(matches!(error, SourceError::BadAnswer { .. }), "{definition}: {error}");
+        assert!(matches!(error, SourceError::BadDeviceReport { .. }), "{definition}: {error}");
     }
+    let error = refusal(&["SWITCH_CHAIN_SIZE=0"]).await;
+    assert!(matches!(error, SourceError::BadAnswer { .. }), "{error}");
 }
 
 #[tokio::test]
