@@ -25,6 +25,7 @@ mod devices;
 mod event_log;
 mod evidence;
 mod foreign;
+mod json;
 mod kind;
 mod nonce;
 mod nvidia;

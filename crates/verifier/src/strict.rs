@@ -1,72 +1,17 @@
 //! Strict JSON: objects whose members are each taken once, by name, until nothing is left over.
 //!
 //! Evidence is read by many programs; a document that two of them could read differently is
-//! refused. Only text, whole numbers, lists and objects exist here.
+//! refused. Only text, whole numbers, lists and objects can be taken.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use subrosa_protocol::{B256, encoding};
 
 use crate::Unreadable;
+use crate::json::Value;
 
 /// How much of a foreign member's name an error repeats.
 const NAME_CHARS_MAX: usize = 64;
-
-/// A JSON value that evidence may hold.
-#[derive(Debug)]
-enum Value {
-    List(Vec<Value>),
-    Number(u64),
-    Object(Vec<(String, Value)>),
-    Text(String),
-}
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(ValueVisitor)
-    }
-}
-
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("text, a whole number, a list or an object")
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        Ok(Value::Number(number))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Value, E> {
-        Ok(Value::Text(text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(entry) = entries.next_element()? {
-            list.push(entry);
-        }
-        Ok(Value::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut members = Vec::new();
-        // Doubled names are kept here, so that `Object::new` can refuse them by name.
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(Value::Object(members))
-    }
-}
 
 /// An object, with the members that nobody has taken yet.
 #[derive(Debug)]
@@ -123,10 +68,12 @@ impl Object {
 
     /// Takes a member that is a whole number.
     pub(crate) fn number(&mut self, name: &str) -> Result<u64, Unreadable> {
-        match self.take(name)? {
-            (_, Value::Number(number)) => Ok(number),
-            (member, _) => Err(Unreadable::WrongType { member, expected: "a whole number" }),
-        }
+        let (member, value) = self.take(name)?;
+        let number = match value {
+            Value::Number(number) => number.as_u64(),
+            _ => None,
+        };
+        number.ok_or(Unreadable::WrongType { member, expected: "a whole number" })
     }
 
     /// Takes a member that is text.

@@ -189,7 +189,13 @@ fn a_value_of_another_type_is_refused() {
 
 #[test]
 fn values_that_no_document_has_are_not_read() {
-    for wrong in ["null", "true", "-1", "1.0", "1e3", "-0", "18446744073709551616", "01"] {
+    let expected = "a whole number";
+    for wrong in ["null", "true", "-1", "1.0", "1e3", "-0", "18446744073709551616", "[]", "{}"] {
+        let error = with("\"version\":1", &format!("\"version\":{wrong}")).unwrap_err();
+        let wrong_type = Unreadable::WrongType { member: "version".into(), expected };
+        assert_eq!(error, wrong_type, "{wrong}");
+    }
+    for wrong in ["01", "1e999", "nul", "+1", "0x1", ""] {
         let error = with("\"version\":1", &format!("\"version\":{wrong}")).unwrap_err();
         assert!(matches!(error, Unreadable::NotJson { .. }), "{wrong}: {error}");
     }
