@@ -16,7 +16,8 @@ mod nscq;
 mod nvml;
 mod probe;
 
-use subrosa_verifier::Devices;
+use subrosa_nvidia_evidence::{Report, Trailing};
+use subrosa_verifier::{Device, Devices};
 
 pub use configfs::{CCEL_PATH, CONFIGFS_TSM_PATH, ConfigfsTsm};
 pub use dstack::{DSTACK_SOCKET_PATH, Dstack, DstackInfo};
@@ -77,6 +78,20 @@ pub struct RawDevices {
     pub devices: Devices,
     /// Whether the switches are among them.
     pub switches: Switches,
+}
+
+impl RawDevices {
+    /// Why there are no switches although a client will look for them: several GPUs share their
+    /// machine in a mode in which the switches between them read what they send each other.
+    pub fn switches_missing(&self) -> Option<&'static str> {
+        let Switches::Absent { reason } = self.switches else { return None };
+        let leaves_it_to_switches = |device: &Device| {
+            Report::parse(&device.report, Trailing::Refuse)
+                .is_ok_and(|report| report.protected_pcie() == Some(true))
+        };
+        let devices = &self.devices.0;
+        (devices.len() > 1 && devices.iter().any(leaves_it_to_switches)).then_some(reason)
+    }
 }
 
 /// Whether a source gives evidence of NVSwitches.

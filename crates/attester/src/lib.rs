@@ -12,8 +12,8 @@
 //! let (verifier, block_hash) = (B256::repeat_byte(9), B256::ZERO);
 //! let nonce = Nonce { verifier, chain_id: 0, block_number: 0, block_hash };
 //! let now = Timestamp(1_790_000_000);
-//! let evidence = attester.evidence(&nonce, b"keyset", b"workload", now).await?;
-//! assert_eq!(evidence.nonce(), &nonce);
+//! let made = attester.evidence(&nonce, b"keyset", b"workload", now).await?;
+//! assert_eq!(made.evidence.nonce(), &nonce);
 //! # Ok(())
 //! # }
 //! ```
@@ -65,13 +65,14 @@ impl Attester {
         keyset: &[u8],
         workload: &[u8],
         now: Timestamp,
-    ) -> Result<Evidence, AttestError> {
+    ) -> Result<Attestation, AttestError> {
         match self {
             Attester::Hardware(machine) => machine.evidence(nonce, keyset, workload, now).await,
             Attester::Simulator(simulator) => {
                 let (simulator, nonce) = (simulator.clone(), *nonce);
                 let (keyset, workload) = (keyset.to_vec(), workload.to_vec());
-                compute(move || simulator.evidence(&nonce, &keyset, &workload, now)).await
+                let make = move || simulator.evidence(&nonce, &keyset, &workload, now);
+                Ok(Attestation { evidence: compute(make).await?, switches_missing: None })
             }
         }
     }
@@ -110,6 +111,16 @@ impl Attester {
     pub fn is_simulated(&self) -> bool {
         matches!(self, Attester::Simulator(_))
     }
+}
+
+/// Evidence, and what its maker should know of it.
+#[derive(Clone, Debug)]
+pub struct Attestation {
+    /// The evidence.
+    pub evidence: Evidence,
+    /// Why it shows no switches although its GPUs leave what they send each other to some: clients
+    /// refuse it. None where nothing is missing.
+    pub switches_missing: Option<&'static str>,
 }
 
 /// A quote outside a document of ours.

@@ -4,10 +4,10 @@ use std::sync::RwLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use subrosa_attester::{Attester, SecondQuote};
+use subrosa_attester::{Attestation, Attester, SecondQuote};
 use subrosa_protocol::B256;
 use subrosa_protocol::hash::sha256;
-use subrosa_verifier::Nonce;
+use subrosa_verifier::{Evidence, Nonce};
 
 use crate::bucket::Bucket;
 use crate::clock;
@@ -63,7 +63,7 @@ impl EvidenceDesk {
     /// Evidence that answers a verifier's own nonce.
     pub(crate) async fn answer(&self, verifier: B256) -> Result<Bytes, EvidenceError> {
         self.take_place()?;
-        self.make(verifier).await
+        Ok(to_bytes(&self.make(verifier).await?.evidence))
     }
 
     /// A quote in another form's layout, rate-limited like an answer to a verifier's nonce.
@@ -98,13 +98,17 @@ impl EvidenceDesk {
     }
 
     async fn renew(&self) -> Result<(), EvidenceError> {
-        let evidence = self.make(B256::ZERO).await?;
+        let Attestation { evidence, switches_missing } = self.make(B256::ZERO).await?;
+        if let Some(reason) = switches_missing {
+            tracing::warn!(reason, "clients will refuse the evidence: it shows no switches");
+        }
+        let evidence = to_bytes(&evidence);
         tracing::debug!(bytes = evidence.len(), "shared evidence was renewed");
         *self.shared.write().expect("no holder of this lock panics") = evidence;
         Ok(())
     }
 
-    async fn make(&self, verifier: B256) -> Result<Bytes, EvidenceError> {
+    async fn make(&self, verifier: B256) -> Result<Attestation, EvidenceError> {
         let block = self.world.finalised_block().await?;
         let nonce = Nonce {
             verifier,
@@ -113,9 +117,12 @@ impl EvidenceDesk {
             block_hash: block.hash,
         };
         let made = self.attester.evidence(&nonce, &self.keyset, &self.workload, clock::now());
-        let document = made.await?;
-        Ok(Bytes::copy_from_slice(document.as_bytes()))
+        Ok(made.await?)
     }
+}
+
+fn to_bytes(evidence: &Evidence) -> Bytes {
+    Bytes::copy_from_slice(evidence.as_bytes())
 }
 
 /// Why there is no evidence.

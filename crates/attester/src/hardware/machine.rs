@@ -7,8 +7,10 @@ use subrosa_verifier::{
     SnpEvidence, TdxEvidence, report_data,
 };
 
-use super::{ConfigfsTsm, Dstack, Gramine, Nvml, RawCpu, RawDevices, RawEventLog, SourceError};
-use crate::{AttestError, Endorser, SecondQuote};
+use super::{
+    ConfigfsTsm, Dstack, Gramine, Nvml, RawCpu, RawDevices, RawEventLog, SourceError, Switches,
+};
+use crate::{AttestError, Attestation, Endorser, SecondQuote};
 
 /// Where a pod's processor and devices are asked, and who is asked about them.
 #[derive(Debug)]
@@ -52,19 +54,22 @@ impl Machine {
         keyset: &[u8],
         workload: &[u8],
         now: Timestamp,
-    ) -> Result<Evidence, AttestError> {
-        let devices = self.devices.report(nonce.digest()).await?;
+    ) -> Result<Attestation, AttestError> {
+        let raw = self.devices.report(nonce.digest()).await?;
+        let switches_missing = raw.switches_missing();
+        let RawDevices { devices, .. } = raw;
         let bytes = devices.to_bytes();
         let quote = self.processor.report(report_data(nonce, keyset, &bytes, workload)).await?;
         let (cpu, device_collateral) = self.endorse(quote, &devices, now).await?;
-        Ok(Evidence::compose(Parts {
+        let evidence = Evidence::compose(Parts {
             nonce: *nonce,
             keyset: keyset.to_vec(),
             devices: bytes,
             workload: workload.to_vec(),
             cpu,
             device_collateral,
-        }))
+        });
+        Ok(Attestation { evidence, switches_missing })
     }
 
     pub(crate) async fn second_quote(
@@ -74,7 +79,7 @@ impl Machine {
         now: Timestamp,
     ) -> Result<SecondQuote, AttestError> {
         let devices = match gpu_nonce {
-            Some(nonce) => self.devices.report(nonce).await?,
+            Some(nonce) => self.devices.report(nonce).await?.devices,
             None => Devices::default(),
         };
         let quote = self.processor.report(report_data).await?;
@@ -135,13 +140,15 @@ impl ProcessorSource {
 
 impl DeviceSource {
     /// A report of each device over this nonce.
-    async fn report(&self, nonce: [u8; 32]) -> Result<Devices, SourceError> {
-        let RawDevices { devices, .. } = match self {
-            DeviceSource::Dstack(dstack) => dstack.attest_gpu(&nonce).await?,
-            DeviceSource::None => return Ok(Devices::default()),
-            DeviceSource::Nvml(nvml) => nvml.devices(nonce).await?,
-        };
-        Ok(devices)
+    async fn report(&self, nonce: [u8; 32]) -> Result<RawDevices, SourceError> {
+        match self {
+            DeviceSource::Dstack(dstack) => dstack.attest_gpu(&nonce).await,
+            DeviceSource::None => {
+                let switches = Switches::Absent { reason: "no device is asked" };
+                Ok(RawDevices { devices: Devices::default(), switches })
+            }
+            DeviceSource::Nvml(nvml) => nvml.devices(nonce).await,
+        }
     }
 }
 

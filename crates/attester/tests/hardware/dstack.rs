@@ -10,7 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use subrosa_attester::SimulatedCpu;
-use subrosa_attester::hardware::{Dstack, RawCpu, RawEventLog, SourceError, Switches};
+use subrosa_attester::hardware::{Dstack, RawCpu, RawDevices, RawEventLog, SourceError, Switches};
+use subrosa_nvidia_evidence as nvidia;
+use subrosa_nvidia_evidence::simulator::{Node, SimulatedDevice};
 use subrosa_verifier::Architecture;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
@@ -374,6 +376,34 @@ async fn asks_agents_without_versions_too() {
     let raw = Dstack::at(agent.socket()).attest_gpu(&NONCE).await.unwrap();
     assert_eq!(raw.devices.0.len(), 1);
     assert!(matches!(raw.switches, Switches::Absent { .. }));
+}
+
+/// What the agent of a simulated node lists, as far as `shows` says yes.
+async fn listed(node: &Node, shows: impl Fn(&SimulatedDevice) -> bool) -> RawDevices {
+    let name = |device: &SimulatedDevice| match device.architecture {
+        nvidia::Architecture::Blackwell => "BLACKWELL",
+        nvidia::Architecture::Hopper => "HOPPER",
+        nvidia::Architecture::Ls10 => "LS10",
+    };
+    let devices = node.evidence(&NONCE).into_iter().filter(shows);
+    let entries: Vec<Value> = devices.map(|device| entry(name(&device), &device.report)).collect();
+    let agent = gpu_agent(json!([bundle(&json!(entries))]));
+    Dstack::at(agent.socket()).attest_gpu(&NONCE).await.unwrap()
+}
+
+#[tokio::test]
+async fn switches_are_missed_where_several_gpus_leave_their_links_to_them() {
+    let gpus = |device: &SimulatedDevice| device.architecture.is_gpu();
+    let board = listed(&Node::hopper(8), gpus).await;
+    assert_eq!(board.switches_missing(), Some("dstack's agent lists none"));
+    // With its switches, alone, or with links that it encrypts, a GPU misses none.
+    let all = |_: &SimulatedDevice| true;
+    for node in [Node::hopper(8), Node::hopper(1), Node::blackwell(8)] {
+        assert_eq!(listed(&node, all).await.switches_missing(), None);
+    }
+    let alone = std::cell::Cell::new(true);
+    let one = listed(&Node::hopper(8), |device| gpus(device) && alone.replace(false)).await;
+    assert_eq!((one.devices.0.len(), one.switches_missing()), (1, None));
 }
 
 #[tokio::test]

@@ -131,7 +131,8 @@ async fn attester(
 }
 
 async fn evidence(attester: &Attester) -> Result<Evidence, AttestError> {
-    attester.evidence(&nonce(), &keyset(), &workload(), NOW).await
+    let made = attester.evidence(&nonce(), &keyset(), &workload(), NOW).await;
+    made.map(|made| made.evidence)
 }
 
 /// What a strict client of a simulated network makes of a document that came over the wire.
