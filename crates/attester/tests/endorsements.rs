@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,9 +14,11 @@ use subrosa_attester::{EndorseError, Endorser, FetchError, Services, Simulator, 
 use subrosa_nvidia_evidence::{Architecture, Report, Rim, Trailing};
 use subrosa_protocol::{B256, Timestamp};
 use subrosa_verifier::{
-    AmdCollateral, AmdProduct, CpuEvidence, DeviceCollateral, Devices, Evidence, IntelCollateral,
-    Nonce, SnpEvidence, TdxEvidence,
+    AmdCollateral, AmdProduct, CpuEvidence, DeviceCollateral, Devices, Evidence,
+    ISSUER_CHAIN_BYTES_MAX, IntelCollateral, Nonce, OCSP_MAX, SnpEvidence, TdxEvidence,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const NOW: Timestamp = Timestamp(1_790_000_000);
 const DAY_S: u64 = 86_400;
@@ -39,6 +42,9 @@ impl Canned {
         Canned { status, ..Canned::bare("no") }
     }
 }
+
+/// Stands for every question that has no answer of its own.
+const ANYTHING: &str = "*";
 
 /// A service on a free port, and what it was asked.
 struct Service {
@@ -71,6 +77,11 @@ impl Service {
         change(self.answers.lock().unwrap().get_mut(path).unwrap());
     }
 
+    /// Gives every question this answer.
+    fn answer_all(&self, canned: Canned) {
+        self.answers.lock().unwrap().insert(ANYTHING.into(), canned);
+    }
+
     fn close(&self) {
         self.answers.lock().unwrap().clear();
     }
@@ -97,7 +108,7 @@ async fn serve(State((answers, asked)): State<Shared>, request: Request<Body>) -
         canned.body.windows(certificate.len()).any(|window| window == certificate)
     };
     let canned = match posted.is_empty() {
-        true => answers.get(&path),
+        true => answers.get(&path).or_else(|| answers.get(ANYTHING)),
         false => answers.values().find(about),
     };
     match canned {
@@ -483,4 +494,300 @@ async fn bytes_that_are_no_quote_ask_nobody() {
     let error = service.endorser(None).intel(b"garbage", NOW).await.unwrap_err();
     assert!(matches!(error, EndorseError::Evidence(_)), "{error}");
     assert_eq!(service.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let machine = machine();
+    let elsewhere = Service::start(pccs(&machine.collateral)).await;
+    for status in [301, 302, 303, 307, 308] {
+        let service = Service::start(pccs(&machine.collateral)).await;
+        let to = format!("{}{PCK_CRL}", elsewhere.address);
+        service.change(PCK_CRL, |canned| {
+            *canned = Canned { header: Some(("location", to)), ..Canned::refusal(status) };
+        });
+        let error = service.endorser(None).intel(&machine.quote, NOW).await.unwrap_err();
+        assert!(
+            matches!(error, EndorseError::Fetch(FetchError::Status { status: got, .. }) if got == status),
+            "{error}"
+        );
+    }
+    assert_eq!(elsewhere.asked(), 0);
+}
+
+#[tokio::test]
+async fn only_a_plain_success_is_an_answer() {
+    let machine = machine();
+    for status in [201, 204, 206, 400, 401, 404, 429, 500, 503] {
+        let service = Service::start(pccs(&machine.collateral)).await;
+        // The body is the right one; the service does not stand by it.
+        service.change(ROOT_CRL, |canned| canned.status = status);
+        let error = service.endorser(None).intel(&machine.quote, NOW).await.unwrap_err();
+        assert!(
+            matches!(error, EndorseError::Fetch(FetchError::Status { status: got, .. }) if got == status),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_content_type_decides_nothing() {
+    let machine = machine();
+    let service = Service::start(pccs(&machine.collateral)).await;
+    service.change(ROOT_CRL, |canned| canned.header = Some(("content-type", "text/html".into())));
+    let fetched = service.endorser(None).intel(&machine.quote, NOW).await.unwrap();
+    assert_eq!(fetched, machine.collateral);
+    service.change(ROOT_CRL, |canned| {
+        canned.header = Some(("content-type", "application/pkix-crl".into()));
+        canned.body = b"<html>not found</html>".to_vec();
+    });
+    let error = service.endorser(None).intel(&machine.quote, NOW).await.unwrap_err();
+    assert!(matches!(error, EndorseError::Answer { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn each_answer_that_has_a_signer_needs_the_signers_chain() {
+    let machine = machine();
+    let tcb_info: serde_json::Value = serde_json::from_str(&machine.collateral.tcb_info).unwrap();
+    let tcb = format!("{TCB}{}", tcb_info["fmspc"].as_str().unwrap().to_lowercase());
+    let begin = "-----BEGIN%20CERTIFICATE-----";
+    let long = format!("{begin}{}", "A".repeat(ISSUER_CHAIN_BYTES_MAX));
+    for path in [PCK_CRL, &tcb, QE_IDENTITY] {
+        for header in [None, Some(""), Some("%"), Some("-----BEGIN"), Some(&long)] {
+            let service = Service::start(pccs(&machine.collateral)).await;
+            service.change(path, |canned| {
+                let name = canned.header.take().unwrap().0;
+                canned.header = header.map(|header| (name, header.to_owned()));
+            });
+            let error = service.endorser(None).intel(&machine.quote, NOW).await.unwrap_err();
+            match error {
+                EndorseError::Answer { url, .. } => assert!(url.ends_with(path), "{url}"),
+                error => panic!("{path}: {error}"),
+            }
+        }
+    }
+}
+
+/// What a service does with a connection once it was asked something.
+#[derive(Clone, Copy)]
+enum Manner {
+    /// Declares a length, sends less and hangs up.
+    BreaksOff,
+    /// Sends a byte a second, for ever.
+    Drips,
+    /// Sends without declaring a length, for ever.
+    Floods,
+    /// Hangs up before its headers are complete.
+    HangsUp,
+    /// Says nothing, for ever.
+    Silent,
+    /// Answers something other than HTTP.
+    Speaks(&'static [u8]),
+}
+
+/// A service of ill manners on a free port; its address.
+async fn ill_mannered(manner: Manner) -> String {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(misbehave(stream, manner));
+        }
+    });
+    address
+}
+
+async fn misbehave(mut stream: TcpStream, manner: Manner) -> std::io::Result<()> {
+    let mut asked = Vec::new();
+    while !asked.ends_with(b"\r\n\r\n") {
+        asked.push(stream.read_u8().await?);
+    }
+    match manner {
+        Manner::BreaksOff => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n30820101").await
+        }
+        Manner::Drips => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n").await?;
+            loop {
+                stream.write_all(b"0").await?;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+        Manner::Floods => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
+            loop {
+                stream.write_all(b"4\r\n3030\r\n").await?;
+            }
+        }
+        Manner::HangsUp => stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-").await,
+        Manner::Silent => std::future::pending().await,
+        Manner::Speaks(words) => stream.write_all(words).await,
+    }
+}
+
+async fn refusal_of(manner: Manner) -> FetchError {
+    let services = Services { intel: ill_mannered(manner).await, ..Services::vendors() };
+    let endorser = Endorser::new(services, None).unwrap();
+    match endorser.intel(&machine().quote, NOW).await.unwrap_err() {
+        EndorseError::Fetch(error) => error,
+        error => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_no_answer() {
+    for manner in [Manner::BreaksOff, Manner::HangsUp, Manner::Speaks(b"SSH-2.0\r\n\r\n")] {
+        let error = refusal_of(manner).await;
+        assert!(matches!(error, FetchError::Away { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_cut_off() {
+    let error = refusal_of(Manner::Floods).await;
+    assert!(matches!(error, FetchError::TooLong { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_drips_or_is_silent_is_given_half_a_minute() {
+    for manner in [Manner::Drips, Manner::Silent] {
+        let before = tokio::time::Instant::now();
+        let error = refusal_of(manner).await;
+        assert!(matches!(error, FetchError::Away { .. }), "{error}");
+        assert_eq!(before.elapsed().as_secs(), 30);
+    }
+}
+
+/// The one answer of AMD's that ends soon, and what asks for it.
+fn listed_until(ends: Timestamp) -> (Vec<u8>, HashMap<String, Canned>) {
+    let (report, mut known) = older_chip(AmdProduct::Milan);
+    let machine =
+        snp::SnpMachine { crl_life: (NOW, ends), ..snp::SnpMachine::new(AmdProduct::Milan, NOW) };
+    known.crl = machine.collateral().unwrap().crl;
+    let answers = kds(AmdProduct::Milan, &report, &known);
+    (report, answers)
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_soon_is_renewed_before_it_does() {
+    let (report, answers) = listed_until(Timestamp(NOW.0 + 300));
+    let service = Service::start(answers).await;
+    let endorser = service.endorser(None);
+    for (after, asked) in [(0, 3), (199, 3), (200, 4), (299, 5)] {
+        // The list is the same each time, so that its life counts from a later moment on.
+        endorser.amd(&report, Timestamp(NOW.0 + after)).await.unwrap();
+        assert_eq!(service.asked(), asked, "after {after} s");
+    }
+}
+
+#[tokio::test]
+async fn a_garbled_answer_does_not_replace_a_kept_one() {
+    let (report, answers) = listed_until(Timestamp(NOW.0 + 300));
+    let service = Service::start(answers).await;
+    let endorser = service.endorser(None);
+    let first = endorser.amd(&report, NOW).await.unwrap();
+    service.change("/vcek/v1/Milan/crl", |canned| canned.body = b"<html>".to_vec());
+    assert_eq!(endorser.amd(&report, Timestamp(NOW.0 + 299)).await.unwrap(), first);
+    let error = endorser.amd(&report, Timestamp(NOW.0 + 300)).await.unwrap_err();
+    assert!(matches!(error, EndorseError::Answer { .. }), "{error}");
+}
+
+/// The files of a folder in which endorsements are kept.
+fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[tokio::test]
+async fn what_was_kept_in_files_serves_a_process_that_starts_while_the_service_is_away() {
+    let machine = machine();
+    let service = Service::start(pccs(&machine.collateral)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let endorser = || service.endorser(Some(folder.path().to_owned()));
+    endorser().intel(&machine.quote, NOW).await.unwrap();
+    service.close();
+    let later = Timestamp(NOW.0 + 20 * DAY_S);
+    assert_eq!(endorser().intel(&machine.quote, later).await.unwrap(), machine.collateral);
+    // Older than what it says counts, it is no answer.
+    let too_late = Timestamp(NOW.0 + 40 * DAY_S);
+    let error = endorser().intel(&machine.quote, too_late).await.unwrap_err();
+    assert!(matches!(error, EndorseError::Fetch(FetchError::Status { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn files_that_are_torn_swapped_or_not_ours_are_asked_for_again() {
+    let machine = machine();
+    let service = Service::start(pccs(&machine.collateral)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let endorser = || service.endorser(Some(folder.path().to_owned()));
+    endorser().intel(&machine.quote, NOW).await.unwrap();
+    let honest: Vec<_> = files(folder.path())
+        .into_iter()
+        .map(|file| (std::fs::read(&file).unwrap(), file))
+        .collect();
+    type Damage = fn(&[u8], &[u8]) -> Vec<u8>;
+    let damages: [Damage; 7] = [
+        |_, _| vec![],
+        |_, _| b"{}".to_vec(),
+        |_, _| vec![0xff; 5 * 1024 * 1024],
+        |own, _| own[..own.len() / 2].to_vec(),
+        |own, _| [own, b"{}"].concat(),
+        |own, _| own.strip_suffix(b"}").unwrap().iter().chain(b",\"more\":1}").copied().collect(),
+        |_, other| other.to_vec(),
+    ];
+    for (case, damage) in damages.into_iter().enumerate() {
+        let before = service.asked();
+        for (at, (own, file)) in honest.iter().enumerate() {
+            let (other, _) = &honest[(at + 1) % honest.len()];
+            std::fs::write(file, damage(own, other)).unwrap();
+        }
+        let fetched = endorser().intel(&machine.quote, NOW).await.unwrap();
+        assert_eq!((fetched, service.asked() - before), (machine.collateral.clone(), 4), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_a_file_dates_into_the_future_is_asked_for_again() {
+    let machine = machine();
+    let service = Service::start(pccs(&machine.collateral)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let endorser = || service.endorser(Some(folder.path().to_owned()));
+    let tomorrow = Timestamp(NOW.0 + DAY_S);
+    endorser().intel(&machine.quote, tomorrow).await.unwrap();
+    endorser().intel(&machine.quote, NOW).await.unwrap();
+    assert_eq!(service.asked(), 8);
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_costs_questions_alone() {
+    let machine = machine();
+    let service = Service::start(pccs(&machine.collateral)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, b"no folder").unwrap();
+    for asked in [4, 8] {
+        let endorser = service.endorser(Some(file.join("endorsements")));
+        let fetched = endorser.intel(&machine.quote, NOW).await.unwrap();
+        assert_eq!((fetched, service.asked()), (machine.collateral.clone(), asked));
+    }
+}
+
+#[tokio::test]
+async fn more_certificates_than_a_document_has_room_for_are_not_asked_about() {
+    let evidence = evidence("simulated-tdx-gpu");
+    let devices = Devices::from_bytes(evidence.devices()).unwrap();
+    let certificate = |number: usize| {
+        let base64 = STANDARD.encode(number.to_be_bytes());
+        format!("<ds:X509Certificate>{base64}</ds:X509Certificate>")
+    };
+    let xml: String = (0..OCSP_MAX + 2).map(certificate).collect();
+    let service = Service::start(HashMap::new()).await;
+    service.answer_all(Canned::bare(format!("{{\"rim\":\"{}\"}}", STANDARD.encode(xml))));
+    let error = service.endorser(None).nvidia(&devices, NOW).await.unwrap_err();
+    assert!(error.to_string().contains("more certificates than fit"), "{error}");
+    assert_eq!(service.asked(), 2, "the driver's and the firmware's measurements");
 }

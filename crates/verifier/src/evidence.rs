@@ -47,14 +47,15 @@ const CERTIFICATE_BYTES_MAX: usize = 8 * 1024;
 /// Reference measurements of one firmware have 20 to 26 kB.
 pub(crate) const RIM_BYTES_MAX: usize = 128 * 1024;
 
-/// A driver's and a firmware's for each of some kinds of device.
-const RIMS_MAX: usize = 16;
+/// The most reference measurements that a document carries: a driver's and a firmware's for each of
+/// some kinds of device.
+pub const RIMS_MAX: usize = 16;
 
 /// A revocation answer with its responder's certificate has some 2 kB.
 pub(crate) const OCSP_BYTES_MAX: usize = 16 * 1024;
 
-/// Five certificates for each of sixteen devices.
-const OCSP_MAX: usize = 80;
+/// The most revocation answers that a document carries: five certificates for each of sixteen devices.
+pub const OCSP_MAX: usize = 80;
 
 /// Lists of the few authorities above the devices.
 const DEVICE_CRLS_MAX: usize = 16;

@@ -52,8 +52,8 @@ pub use devices::{
 pub use event_log::{BadLog, ccel_used, dstack_measurement, runtime_event_digest};
 pub use evidence::{
     APP_COMPOSE_BYTES_MAX, AmdCollateral, CpuEvidence, DOCUMENT_BYTES_MAX, DeviceCollateral,
-    EVENT_LOG_BYTES_MAX, EventLog, Evidence, ISSUER_CHAIN_BYTES_MAX, IntelCollateral, Parts,
-    QUOTE_BYTES_MAX, SgxEvidence, SnpEvidence, TdxEvidence, Unreadable,
+    EVENT_LOG_BYTES_MAX, EventLog, Evidence, ISSUER_CHAIN_BYTES_MAX, IntelCollateral, OCSP_MAX,
+    Parts, QUOTE_BYTES_MAX, RIMS_MAX, SgxEvidence, SnpEvidence, TdxEvidence, Unreadable,
 };
 pub use foreign::{Document, Endorsements, Quote, VllmProxy, examine};
 pub use kind::{Cpu, Kind};

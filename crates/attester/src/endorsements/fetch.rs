@@ -1,6 +1,8 @@
 //! Bounded requests whose answers are kept until they have to be renewed.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +22,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(30);
 
 /// Answers are renewed at least daily, however long they last: firmware gets revoked in between.
 const RENEWAL_S: u64 = 24 * 3_600;
+
+/// A kept answer is written with its body in hex, and with its header beside it.
+const KEPT_BYTES_MAX: u64 = 4 * ANSWER_BYTES_MAX as u64;
 
 /// A pod asks some twenty questions; more would be a fault.
 const ANSWERS_MAX: usize = 1_024;
@@ -42,6 +47,21 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// An answer that just came; whoever understands it says until when it counts.
+    pub(super) fn new(
+        url: String,
+        body: Vec<u8>,
+        issuer_chain: Option<String>,
+        now: Timestamp,
+    ) -> Answer {
+        Answer { url, body, issuer_chain, fetched: now, ends: now }
+    }
+
+    /// Reads what was kept; nothing where it was damaged since.
+    pub(super) fn read(kept: &[u8]) -> Option<Answer> {
+        serde_json::from_slice(kept).ok()
+    }
+
     /// The error of an answer that cannot be used.
     pub(super) fn wrong(&self, reason: &'static str) -> EndorseError {
         EndorseError::Answer { url: self.url.clone(), reason }
@@ -109,7 +129,7 @@ impl Fetcher {
         ends: impl Fn(&Answer) -> Result<Timestamp, EndorseError>,
     ) -> Result<Answer, EndorseError> {
         let key = question.key();
-        let kept = self.kept(&key).filter(|answer| !answer.has_ended(now));
+        let kept = self.kept(&key, question).filter(|answer| !answer.has_ended(now));
         if let Some(answer) = kept.as_ref().filter(|answer| !answer.is_old(now)) {
             return Ok(answer.clone());
         }
@@ -132,7 +152,7 @@ impl Fetcher {
 
     /// Whether an answer to this question is kept that still counts.
     pub(super) fn has_kept(&self, question: &Question, now: Timestamp) -> bool {
-        self.kept(&question.key()).is_some_and(|answer| !answer.has_ended(now))
+        self.kept(&question.key(), question).is_some_and(|answer| !answer.has_ended(now))
     }
 
     async fn fetch(&self, question: &Question, now: Timestamp) -> Result<Answer, FetchError> {
@@ -166,16 +186,19 @@ impl Fetcher {
             }
             body.extend_from_slice(&piece);
         }
-        Ok(Answer { url, body, issuer_chain, fetched: now, ends: now })
+        Ok(Answer::new(url, body, issuer_chain, now))
     }
 
-    fn kept(&self, key: &str) -> Option<Answer> {
+    fn kept(&self, key: &str, question: &Question) -> Option<Answer> {
         // A panic elsewhere leaves at worst an old entry, which its times tell.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(answer) = kept.get(key) {
             return Some(answer.clone());
         }
-        let answer: Answer = serde_json::from_slice(&std::fs::read(self.file(key)?).ok()?).ok()?;
+        let mut bytes = Vec::new();
+        let file = File::open(self.file(key)?).ok()?;
+        file.take(KEPT_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+        let answer = Answer::read(&bytes).filter(|answer| answer.url == question.url)?;
         kept.insert(key.to_owned(), answer.clone());
         Some(answer)
     }

@@ -6,7 +6,7 @@ use dcap_qvl::quote::Quote;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use subrosa_protocol::Timestamp;
-use subrosa_verifier::IntelCollateral;
+use subrosa_verifier::{ISSUER_CHAIN_BYTES_MAX, IntelCollateral};
 
 use super::fetch::{Answer, Fetcher, Question};
 use super::{EndorseError, INTEL_PCS, times};
@@ -53,18 +53,34 @@ pub(super) async fn collateral(
     };
     let root_crl = fetcher.ask(&Question::get(url), now, list_ends).await?;
 
-    let (tcb, qe) = (Statement::read(&tcb_info)?, Statement::read(&identity)?);
-    Ok(IntelCollateral {
-        pck_crl_issuer_chain: chain(&pck_crl)?,
-        root_ca_crl: list(&root_crl)?,
-        pck_crl: list(&pck_crl)?,
-        tcb_info_issuer_chain: chain(&tcb_info)?,
-        tcb_info: tcb.text,
-        tcb_info_signature: tcb.signature,
-        qe_identity_issuer_chain: chain(&identity)?,
-        qe_identity: qe.text,
-        qe_identity_signature: qe.signature,
-    })
+    Answers { pck_crl, tcb_info, identity, root_crl }.collateral()
+}
+
+/// What the service answered to the four.
+pub(super) struct Answers {
+    pub(super) pck_crl: Answer,
+    pub(super) tcb_info: Answer,
+    pub(super) identity: Answer,
+    pub(super) root_crl: Answer,
+}
+
+impl Answers {
+    /// The parts of the answers that a document carries.
+    pub(super) fn collateral(&self) -> Result<IntelCollateral, EndorseError> {
+        let Answers { pck_crl, tcb_info, identity, root_crl } = self;
+        let (tcb, qe) = (Statement::read(tcb_info)?, Statement::read(identity)?);
+        Ok(IntelCollateral {
+            pck_crl_issuer_chain: chain(pck_crl)?,
+            root_ca_crl: list(root_crl)?,
+            pck_crl: list(pck_crl)?,
+            tcb_info_issuer_chain: chain(tcb_info)?,
+            tcb_info: tcb.text,
+            tcb_info_signature: tcb.signature,
+            qe_identity_issuer_chain: chain(identity)?,
+            qe_identity: qe.text,
+            qe_identity_signature: qe.signature,
+        })
+    }
 }
 
 /// A signed statement: the text exactly as Intel signed it, never written anew.
@@ -96,14 +112,14 @@ impl Statement {
     }
 }
 
-fn statement_ends(answer: &Answer) -> Result<Timestamp, EndorseError> {
+pub(super) fn statement_ends(answer: &Answer) -> Result<Timestamp, EndorseError> {
     let statement = Statement::read(answer)?;
     let life: Option<Life> = serde_json::from_str(&statement.text).ok();
     let ends = life.and_then(|life| times::moment(&life.next_update));
     ends.ok_or_else(|| answer.wrong("it does not say until when it counts"))
 }
 
-fn list_ends(answer: &Answer) -> Result<Timestamp, EndorseError> {
+pub(super) fn list_ends(answer: &Answer) -> Result<Timestamp, EndorseError> {
     let ends = times::crl_ends(&list(answer)?);
     ends.ok_or_else(|| answer.wrong("it is no revocation list with a next update"))
 }
@@ -121,9 +137,13 @@ fn list(answer: &Answer) -> Result<Vec<u8>, EndorseError> {
 fn chain(answer: &Answer) -> Result<String, EndorseError> {
     let header = answer.issuer_chain.as_deref();
     let header = header.ok_or_else(|| answer.wrong("it lacks the chain of its signer"))?;
-    percent_decoded(header)
+    let chain = percent_decoded(header)
         .filter(|chain| chain.starts_with("-----BEGIN CERTIFICATE-----"))
-        .ok_or_else(|| answer.wrong("the chain of its signer is not PEM"))
+        .ok_or_else(|| answer.wrong("the chain of its signer is not PEM"))?;
+    match chain.len() <= ISSUER_CHAIN_BYTES_MAX {
+        true => Ok(chain),
+        false => Err(answer.wrong("the chain of its signer is longer than any honest one")),
+    }
 }
 
 fn percent_decoded(text: &str) -> Option<String> {

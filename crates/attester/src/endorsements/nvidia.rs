@@ -10,7 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha384};
 use subrosa_nvidia_evidence::{Report, Trailing, ocsp_next_update};
 use subrosa_protocol::Timestamp;
-use subrosa_verifier::{Architecture, Device, DeviceCollateral, Devices};
+use subrosa_verifier::{Architecture, Device, DeviceCollateral, Devices, OCSP_MAX, RIMS_MAX};
 use x509_cert::Certificate;
 use x509_cert::der::{Decode, Encode};
 
@@ -39,6 +39,11 @@ pub(super) async fn collateral(
         ids.extend(rim_ids(device)?);
         links.extend(device_links(device)?);
     }
+    if ids.len() > RIMS_MAX {
+        return Err(EndorseError::Evidence(
+            "the devices need more reference measurements than fit",
+        ));
+    }
     for id in ids {
         let question = Question::get(format!("{}/v1/rim/{id}", services.nvidia_rim));
         let ends =
@@ -46,6 +51,10 @@ pub(super) async fn collateral(
         let xml = rim(&fetcher.ask(&question, now, ends).await?)?;
         links.extend(signer_links(&xml));
         collateral.rims.push(xml);
+    }
+    // Whoever writes measurements chooses how many certificates stand in them.
+    if links.len() > OCSP_MAX {
+        return Err(EndorseError::Evidence("the devices come with more certificates than fit"));
     }
     for (certificate, issuer) in links {
         let post = Some((OCSP_REQUEST, ocsp_request(&certificate, &issuer)?));
@@ -56,7 +65,7 @@ pub(super) async fn collateral(
 }
 
 /// A certificate and the one that issued it, DER.
-type Link = (Vec<u8>, Vec<u8>);
+pub(super) type Link = (Vec<u8>, Vec<u8>);
 
 /// The names of the reference measurements that a device's report calls for.
 fn rim_ids(device: &Device) -> Result<Vec<String>, EndorseError> {
@@ -80,7 +89,7 @@ struct RimAnswer {
 }
 
 /// The XML of a reference measurement, out of the service's JSON.
-fn rim(answer: &Answer) -> Result<Vec<u8>, EndorseError> {
+pub(super) fn rim(answer: &Answer) -> Result<Vec<u8>, EndorseError> {
     let json: RimAnswer = serde_json::from_slice(&answer.body)
         .map_err(|_| answer.wrong("it holds no reference measurement"))?;
     STANDARD.decode(json.rim).map_err(|_| answer.wrong("its reference measurement is not base64"))
@@ -88,7 +97,7 @@ fn rim(answer: &Answer) -> Result<Vec<u8>, EndorseError> {
 
 /// Each certificate of a device with the one that issued it: not the root, nor the leaf, whose issuer
 /// is the device itself and answers no questions.
-fn device_links(device: &Device) -> Result<Vec<Link>, EndorseError> {
+pub(super) fn device_links(device: &Device) -> Result<Vec<Link>, EndorseError> {
     let wrong = EndorseError::Evidence("a device's certificates are not PEM");
     let pem = CertificateDer::pem_slice_iter(device.chain.as_bytes());
     let chain: Result<Vec<_>, _> = pem.map(|der| der.map(|der| der.to_vec())).collect();
@@ -97,7 +106,7 @@ fn device_links(device: &Device) -> Result<Vec<Link>, EndorseError> {
 
 /// Each certificate of a reference measurement's signer with the one that issued it. What is read
 /// here only says whom to ask about, so a loose look at the text is enough.
-fn signer_links(xml: &[u8]) -> Vec<Link> {
+pub(super) fn signer_links(xml: &[u8]) -> Vec<Link> {
     let text = String::from_utf8_lossy(xml);
     let elements = text.split("X509Certificate>").skip(1).step_by(2);
     let chain: Vec<Vec<u8>> = elements
@@ -115,7 +124,7 @@ fn links(chain: &[Vec<u8>]) -> impl Iterator<Item = Link> {
 
 /// The question whether a certificate is revoked (RFC 6960 section 4.1.1), without extensions: the
 /// same question has the same bytes, so that its answer can be kept.
-fn ocsp_request(certificate: &[u8], issuer: &[u8]) -> Result<Vec<u8>, EndorseError> {
+pub(super) fn ocsp_request(certificate: &[u8], issuer: &[u8]) -> Result<Vec<u8>, EndorseError> {
     let wrong = |_| EndorseError::Evidence("a device's certificate cannot be read");
     let certificate = Certificate::from_der(certificate).map_err(wrong)?;
     let issuer = Certificate::from_der(issuer).map_err(wrong)?;
