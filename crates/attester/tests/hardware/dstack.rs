@@ -328,16 +328,20 @@ async fn gives_up_on_an_agent_that_never_answers() {
 
 /// What NVIDIA's tool collects of one device.
 fn entry(arch: &str, report: &[u8]) -> Value {
+    entry_with(arch, report, CHAIN)
+}
+
+pub(crate) fn entry_with(arch: &str, report: &[u8], chain: &str) -> Value {
     json!({
         "arch": arch,
         "nonce": hex::encode(NONCE),
         "evidence": STANDARD.encode(report),
-        "certificate": STANDARD.encode(CHAIN),
+        "certificate": STANDARD.encode(chain),
         "version": "1.0",
     })
 }
 
-fn bundle(entries: &Value) -> Value {
+pub(crate) fn bundle(entries: &Value) -> Value {
     json!({
         "vendor": "nvidia",
         "format": "nvidia-nvattest-collect-evidence-json-v1",

@@ -1,29 +1,25 @@
 //! Whole documents of machines whose hardware and vendors are stand-ins: a client of a simulated
 //! network accepts them.
 
-use std::collections::HashMap;
-
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::http::{Response, StatusCode, Uri};
 use serde_json::{Value, json};
 use subrosa_attester::hardware::{
     DeviceSource, Dstack, Gramine, Machine, Nvml, ProcessorSource, SourceError,
 };
 use subrosa_attester::{
-    AttestError, Attester, EndorseError, Endorser, Services, SimulatedCpu, SimulatedGpus,
-    SimulatedKind, Simulator,
+    AttestError, Attestation, Attester, EndorseError, SimulatedCpu, SimulatedGpus, SimulatedKind,
+    Simulator,
 };
 use subrosa_protocol::manifest::{Layer, ModelManifest};
 use subrosa_protocol::workload::{Backend, BackendKind, WorkloadModel};
 use subrosa_protocol::{Address, B256, Keyset, Timestamp, Workload};
 use subrosa_verifier::{
-    Attested, CheckName, CpuEvidence, Evidence, Freshness, IntelCollateral, Nonce, Outcome, Policy,
-    Refusal, Releases, report_data, verify,
+    Architecture, Attested, CheckName, CpuEvidence, Device, Devices, Evidence, Freshness, Nonce,
+    Outcome, Policy, Refusal, Releases, report_data, verify,
 };
 
-use super::dstack::Agent;
+use super::dstack::{Agent, bundle, entry_with};
 use super::nvml::StandIn;
+use super::vendors::{Service, nvidia, pccs};
 use super::{ASKED, NOW, gramine, simulated, simulated_bytes, simulated_dstack};
 
 fn nonce() -> Nonce {
@@ -53,68 +49,6 @@ fn bound() -> [u8; 64] {
     report_data(&nonce(), &keyset(), b"", &workload())
 }
 
-/// A PCCS that knows the platform of these statements, and nobody else's anything.
-async fn vendors(collateral: &IntelCollateral, tee: &str) -> Services {
-    // The client of a test runs without TLS, but is made with it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let tcb_info: Value = serde_json::from_str(&collateral.tcb_info).unwrap();
-    let fmspc = tcb_info["fmspc"].as_str().unwrap().to_lowercase();
-    let signed = |member: &str, text: &str, signature: &[u8]| {
-        format!("{{\"{member}\":{text},\"signature\":\"{}\"}}", hex::encode(signature)).into_bytes()
-    };
-    let tcb_info = signed("tcbInfo", &collateral.tcb_info, &collateral.tcb_info_signature);
-    let signature = &collateral.qe_identity_signature;
-    let identity = signed("enclaveIdentity", &collateral.qe_identity, signature);
-    let answers: HashMap<String, (&str, String, Vec<u8>)> = HashMap::from([
-        (
-            "/sgx/certification/v4/pckcrl".into(),
-            (
-                "SGX-PCK-CRL-Issuer-Chain",
-                collateral.pck_crl_issuer_chain.clone(),
-                collateral.pck_crl.clone(),
-            ),
-        ),
-        (
-            format!("/{tee}/certification/v4/tcb?fmspc={fmspc}"),
-            ("TCB-Info-Issuer-Chain", collateral.tcb_info_issuer_chain.clone(), tcb_info),
-        ),
-        (
-            format!("/{tee}/certification/v4/qe/identity"),
-            (
-                "SGX-Enclave-Identity-Issuer-Chain",
-                collateral.qe_identity_issuer_chain.clone(),
-                identity,
-            ),
-        ),
-        (
-            "/sgx/certification/v4/rootcacrl".into(),
-            ("Server", "none".into(), hex::encode(&collateral.root_ca_crl).into_bytes()),
-        ),
-    ]);
-    let serve = move |uri: Uri| {
-        let named = uri.path_and_query().unwrap().as_str();
-        let answer = answers.get(named).or_else(|| answers.get(uri.path())).cloned();
-        async move {
-            let Some((name, chain, body)) = answer else {
-                let absent = Response::builder().status(StatusCode::NOT_FOUND);
-                return absent.body(Body::empty()).unwrap();
-            };
-            let chain = chain.replace('\n', "%0A").replace(' ', "%20").replace('+', "%2B");
-            Response::builder().header(name, chain).body(Body::from(Bytes::from(body))).unwrap()
-        }
-    };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().fallback(serve);
-    tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
-    Services {
-        intel: address.clone(),
-        amd: address.clone(),
-        nvidia_rim: address.clone(),
-        nvidia_ocsp: address,
-    }
-}
-
 /// A machine of this processor and these devices, on which a simulated Intel answers.
 async fn attester(
     cpu: SimulatedCpu,
@@ -126,8 +60,8 @@ async fn attester(
         CpuEvidence::Tdx(tdx) => ("tdx", tdx.collateral),
         CpuEvidence::Snp(_) => panic!("these machines are Intel's"),
     };
-    let endorser = Endorser::new(vendors(&collateral, tee).await, None).unwrap();
-    Attester::Hardware(Box::new(Machine::new(processor, devices, endorser)))
+    let service = Service::start(pccs(tee, &collateral)).await;
+    Attester::Hardware(Box::new(Machine::new(processor, devices, service.endorser(None))))
 }
 
 async fn evidence(attester: &Attester) -> Result<Evidence, AttestError> {
@@ -149,6 +83,10 @@ fn appraise(cpu: SimulatedCpu, evidence: &Evidence) -> Result<Attested, Refusal>
 
 /// An agent of dstack on a machine that quotes these report data.
 fn agent(report_data: [u8; 64]) -> Agent {
+    Agent::answering(agents_answers(report_data))
+}
+
+fn agents_answers(report_data: [u8; 64]) -> Vec<(&'static str, u16, Vec<u8>)> {
     let (quote, event_log, app_compose) = simulated_dstack(report_data);
     let quote = json!({
         "quote": hex::encode([&quote[..], &[0; 70]].concat()),
@@ -157,7 +95,7 @@ fn agent(report_data: [u8; 64]) -> Agent {
     });
     let info = json!({ "tcb_info": json!({ "app_compose": app_compose }).to_string() });
     let body = |answer: Value| answer.to_string().into_bytes();
-    Agent::answering(vec![("/GetQuote", 200, body(quote)), ("/Info", 200, body(info))])
+    vec![("/GetQuote", 200, body(quote)), ("/Info", 200, body(info))]
 }
 
 #[tokio::test]
@@ -172,6 +110,58 @@ async fn a_document_of_dstack_is_accepted_with_its_log_and_compose_file() {
         let check = attested.report().checks.iter().find(|check| check.name == name).unwrap();
         assert_eq!(check.outcome, Outcome::Passed, "{name:?}");
     }
+}
+
+/// Eight GPUs and, where they are shown, the switches between them; all of one machine of dstack
+/// whose vendors are stand-ins. What it makes, and what a client makes of that.
+async fn eight_gpus(shows_switches: bool) -> (Attestation, Result<Attested, Refusal>) {
+    let kind = SimulatedKind { cpu: SimulatedCpu::TdxDstack, gpus: SimulatedGpus::EightHoppers };
+    let simulator = Simulator::of(kind, "image");
+    let whole = simulator.evidence(&nonce(), &keyset(), &workload(), NOW).unwrap();
+    let CpuEvidence::Tdx(tdx) = whole.cpu() else { panic!("the kind is TDX") };
+    let all = Devices::from_bytes(whole.devices()).unwrap();
+    let mut answers = pccs("tdx", &tdx.collateral);
+    answers.extend(nvidia(&all, whole.device_collateral()));
+    let service = Service::start(answers).await;
+
+    let shown = |device: &&Device| shows_switches || device.architecture != Architecture::Ls10;
+    let devices = Devices(all.0.iter().filter(shown).cloned().collect());
+    let entries = devices
+        .0
+        .iter()
+        .map(|device| entry_with(device.architecture.as_str(), &device.report, &device.chain));
+    let gpus = json!({ "bundles": [bundle(&entries.collect())] }).to_string().into_bytes();
+    let bound = report_data(&nonce(), &keyset(), &devices.to_bytes(), &workload());
+    let mut answers = agents_answers(bound);
+    answers.push(("/v1/AttestGpu", 200, gpus));
+    let agent = Agent::answering(answers);
+
+    let dstack = Dstack::at(agent.socket());
+    let (processor, devices) =
+        (ProcessorSource::Dstack(dstack.clone()), DeviceSource::Dstack(dstack));
+    let machine = Machine::new(processor, devices, service.endorser(None));
+    let attester = Attester::Hardware(Box::new(machine));
+    let made = attester.evidence(&nonce(), &keyset(), &workload(), NOW).await.unwrap();
+    let verdict = appraise(SimulatedCpu::TdxDstack, &made.evidence);
+    (made, verdict)
+}
+
+#[tokio::test]
+async fn a_document_with_gpus_and_their_switches_is_accepted() {
+    let (made, verdict) = eight_gpus(true).await;
+    assert_eq!(made.switches_missing, None);
+    let attested = verdict.unwrap();
+    for name in [CheckName::NvswitchBinding, CheckName::NvidiaRevocation] {
+        let check = attested.report().checks.iter().find(|check| check.name == name).unwrap();
+        assert_eq!(check.outcome, Outcome::Passed, "{name:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_pod_hears_why_clients_will_refuse_its_gpus_without_switches() {
+    let (made, verdict) = eight_gpus(false).await;
+    assert_eq!(made.switches_missing, Some("dstack's agent lists none"));
+    assert_eq!(verdict.unwrap_err().failed().name, CheckName::NvswitchBinding);
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ mod machine;
 mod nscq;
 mod nvml;
 mod probe;
+#[path = "../endorsements/vendors.rs"]
+mod vendors;
 
 use std::path::PathBuf;
 
