@@ -8,30 +8,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use subrosa_attester::{SimulatedGpus, SimulatedKind, Simulator};
-use subrosa_chain::{Network, Wallet};
-use subrosa_client::{Client, ClientConfig, Pacing, PodView};
-use subrosa_engine::catalogue::Catalogue;
+use subrosa_chain::Network;
+use subrosa_client::{Client, Pacing, PodView};
 use subrosa_gateway::{Gateway, GatewayConfig};
-use subrosa_protocol::{Amount, SecretKey};
 use subrosa_verifier::{CheckName, Kind, Outcome};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
-use support::{ANSWER, IMAGE, engine};
-
-fn friend() -> SecretKey {
-    SecretKey::from_bytes(&[0x11; 32]).unwrap()
-}
-
-/// A team's network: the image is released for machines of one kind.
-fn network(released_for: SimulatedKind) -> String {
-    format!(
-        "name = \"team\"\ntrust = \"simulated\"\nchain_id = 0\n\
-         [pinned]\nmeasurements = [\"{}\"]\nmodels = [\"{}\"]\n",
-        Simulator::measurement_of(released_for, IMAGE),
-        engine().models()[0].digest,
-    )
-}
+use support::{ANSWER, IMAGE, team};
 
 /// A pod as a process; it ends with this.
 struct Pod {
@@ -45,7 +29,8 @@ impl Pod {
     /// Starts the binary from a file that names the kind.
     async fn start(folder: &Path, kind: SimulatedKind) -> Pod {
         let path = folder.join("pod.toml");
-        std::fs::write(&path, configuration(kind)).unwrap();
+        let config = team::pod_config(folder, &kind.to_string(), team::friend().address());
+        std::fs::write(&path, config).unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_subrosa"))
             .args(["pod", "--leash", "--json", "--config"])
             .arg(&path)
@@ -65,57 +50,16 @@ impl Pod {
     }
 }
 
-fn configuration(kind: SimulatedKind) -> String {
-    format!(
-        r#"
-        name = "team"
-        listen = "127.0.0.1:0"
-        endpoint = ""
-        state_dir = "state"
-        network = "network.toml"
-        payee = "0x0000000000000000000000000000000000000000"
-        salt = "0x0000000000000000000000000000000000000000000000000000000000000000"
-        signer_file = "signer.key"
-        slips_file = "slips.json"
-        offer_weeks = 4
-        withdraw_delay = 86400
-        allow_list = ["{}"]
-        [attester.simulator]
-        kind = "{kind}"
-        image = "{IMAGE}"
-        [backend.scripted]
-        model = "script"
-        answer = "{ANSWER}"
-        prefill_ms = 0
-        per_token_ms = 0
-        [prices]
-        input = "0"
-        output = "0"
-        [claims]
-        every_s = 3600
-        rows = 50
-        min_gain = "1"
-        "#,
-        friend().address()
-    )
-}
-
 /// A client that looked at the pod.
 async fn client(folder: &Path, pod: &Pod) -> Arc<Client> {
-    let config = ClientConfig {
-        network: Network::load(&folder.join("network.toml")).unwrap(),
-        chain: None,
-        payer: Wallet::from_key(friend()),
-        state_dir: folder.join("client"),
-        catalogue: Catalogue::compiled_in(),
-        policy: None,
-        pacing: Pacing::Off,
-        deposit: Amount::ZERO,
-        private_pods: vec![pod.url.clone()],
-    };
-    let client = Arc::new(Client::open(config).await.unwrap());
-    client.refresh().await.unwrap();
-    client
+    let network = Network::load(&folder.join("network.toml")).unwrap();
+    team::client(folder, network, pod.url.clone(), Pacing::Off).await
+}
+
+/// Writes the network of a team whose image is released for machines of one kind.
+fn release_for(folder: &Path, kind: SimulatedKind) {
+    let network = team::network(Simulator::measurement_of(kind, IMAGE));
+    std::fs::write(folder.join("network.toml"), network).unwrap();
 }
 
 /// What a gateway in front of the client answers to a question.
@@ -140,7 +84,7 @@ async fn accepted_and_asked(name: &str) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let kind: SimulatedKind = name.parse().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("network.toml"), network(kind)).unwrap();
+    release_for(folder.path(), kind);
     let pod = Pod::start(folder.path(), kind).await;
     let client = client(folder.path(), &pod).await;
     let view = client.pods().remove(0);
@@ -206,8 +150,7 @@ async fn a_pod_on_a_machine_that_nothing_is_released_for_is_refused() {
         ("simulated-tdx-8gpu", "simulated-tdx-dstack"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("network.toml"), network(released.parse().unwrap()))
-            .unwrap();
+        release_for(folder.path(), released.parse().unwrap());
         let pod = Pod::start(folder.path(), name.parse().unwrap()).await;
         let view = client(folder.path(), &pod).await.pods().remove(0);
         assert!(!view.accepted, "{name} for {released}");

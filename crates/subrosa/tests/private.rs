@@ -1,23 +1,22 @@
 //! A team's own pod, without a chain: asked through the gateway's OpenAI endpoint, in one process.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+mod support;
 
 use serde_json::{Value, json};
 use subrosa_attester::{Attester, Simulator};
-use subrosa_chain::{Network, Wallet};
+use subrosa_chain::Network;
+use subrosa_client::Pacing;
 use subrosa_client::export::{Against, check};
-use subrosa_client::{Client, ClientConfig, Pacing};
-use subrosa_engine::catalogue::Catalogue;
-use subrosa_engine::{Engine, Script, Scripted};
+use subrosa_engine::Engine;
 use subrosa_gateway::{Gateway, GatewayConfig};
 use subrosa_pod::{Deps, Pod, PodConfig};
-use subrosa_protocol::{Amount, SecretKey};
+use subrosa_protocol::SecretKey;
 use subrosa_verifier::Verdict;
 
-const IMAGE: &str = "subrosa/private-test";
-const WORDS: [&str; 4] = ["Roses", " are", " flowers", "."];
+use support::{ANSWER, IMAGE, engine, team};
+
+/// How many tokens the answer has.
+const TOKENS: usize = 4;
 
 /// A pod, a client that may ask it, and a gateway in front of the client.
 struct World {
@@ -28,49 +27,23 @@ struct World {
     _folder: tempfile::TempDir,
 }
 
-fn friend() -> SecretKey {
-    SecretKey::from_bytes(&[0x11; 32]).unwrap()
-}
-
 impl World {
     async fn start(released: &str, allowed: &SecretKey) -> World {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
-        let script = Script {
-            tokens: WORDS.map(String::from).to_vec(),
-            prefill: Duration::ZERO,
-            per_token: Duration::ZERO,
-        };
-        let scripted = Scripted::new("script", script);
-        let network = Network::parse(&format!(
-            "name = \"team\"\ntrust = \"simulated\"\nchain_id = 0\n\
-             [pinned]\nmeasurements = [\"{}\"]\nmodels = [\"{}\"]\n",
-            Simulator::measurement(released),
-            scripted.models()[0].digest,
-        ))
-        .unwrap();
+        let network = Network::parse(&team::network(Simulator::measurement(released))).unwrap();
         let deps = Deps {
             network: network.clone(),
-            engine: Engine::Scripted(scripted),
+            engine: Engine::Scripted(engine()),
             attester: Attester::Simulator(Simulator::new(IMAGE)),
             link: None,
             listener: None,
             steps: None,
         };
-        let pod = Pod::bind(pod_config(folder.path(), allowed), deps).await.unwrap();
-        let config = ClientConfig {
-            network: network.clone(),
-            chain: None,
-            payer: Wallet::from_key(friend()),
-            state_dir: folder.path().join("client"),
-            catalogue: Catalogue::compiled_in(),
-            policy: None,
-            pacing: Pacing::default(),
-            deposit: Amount::ZERO,
-            private_pods: vec![format!("https://{}", pod.local_addr())],
-        };
-        let client = Arc::new(Client::open(config).await.unwrap());
-        client.refresh().await.unwrap();
+        let config = team::pod_config(folder.path(), "simulated-tdx", allowed.address());
+        let pod = Pod::bind(PodConfig::parse(&config).unwrap(), deps).await.unwrap();
+        let url = format!("https://{}", pod.local_addr());
+        let client = team::client(folder.path(), network.clone(), url, Pacing::default()).await;
         let listen = GatewayConfig { listen: "127.0.0.1:0".parse().unwrap(), ..Default::default() };
         let gateway = Gateway::bind(listen, client).await.unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -100,46 +73,9 @@ impl World {
     }
 }
 
-fn pod_config(folder: &Path, allowed: &SecretKey) -> PodConfig {
-    let folder = folder.display();
-    PodConfig::parse(&format!(
-        r#"
-        name = "team"
-        listen = "127.0.0.1:0"
-        endpoint = ""
-        state_dir = "{folder}/pod"
-        network = "{folder}/network.toml"
-        payee = "0x0000000000000000000000000000000000000000"
-        salt = "0x0000000000000000000000000000000000000000000000000000000000000000"
-        signer_file = "{folder}/signer.key"
-        slips_file = "{folder}/slips.json"
-        offer_weeks = 4
-        withdraw_delay = 86400
-        allow_list = ["{}"]
-        [attester.simulator]
-        kind = "simulated-tdx"
-        image = "{IMAGE}"
-        [backend.scripted]
-        model = "script"
-        answer = "the test brings its own engine"
-        prefill_ms = 0
-        per_token_ms = 0
-        [prices]
-        input = "0"
-        output = "0"
-        [claims]
-        every_s = 3600
-        rows = 50
-        min_gain = "1"
-        "#,
-        allowed.address()
-    ))
-    .unwrap()
-}
-
 #[tokio::test]
 async fn a_private_pod_answers_through_the_gateway_and_leaves_a_receipt() {
-    let world = World::start(IMAGE, &friend()).await;
+    let world = World::start(IMAGE, &team::friend()).await;
     let models = world.get("/v1/models").await;
     assert_eq!(models["data"][0]["id"], "script");
 
@@ -147,7 +83,7 @@ async fn a_private_pod_answers_through_the_gateway_and_leaves_a_receipt() {
     assert_eq!(answer.status(), 200);
     let order = answer.headers()["x-subrosa-order"].to_str().unwrap().to_owned();
     let answer: Value = answer.json().await.unwrap();
-    assert_eq!(answer["choices"][0]["message"]["content"], WORDS.concat());
+    assert_eq!(answer["choices"][0]["message"]["content"], ANSWER);
 
     // The receipt is in the ledger before the answer's last byte is passed on, or soon after it.
     let kept = loop {
@@ -159,7 +95,7 @@ async fn a_private_pod_answers_through_the_gateway_and_leaves_a_receipt() {
     };
     assert_eq!(kept["order"], order);
     assert_eq!((&kept["verified"], &kept["charged"]), (&json!(true), &json!("0")));
-    assert_eq!(kept["output_tokens"], WORDS.len());
+    assert_eq!(kept["output_tokens"], TOKENS);
 
     let bundle = world.http.get(world.url(&format!("/subrosa/v1/receipts/{order}")));
     let bundle = bundle.send().await.unwrap().bytes().await.unwrap();
@@ -171,7 +107,7 @@ async fn a_private_pod_answers_through_the_gateway_and_leaves_a_receipt() {
 
 #[tokio::test]
 async fn a_stream_comes_in_pieces_and_ends_as_openai_ends_it() {
-    let world = World::start(IMAGE, &friend()).await;
+    let world = World::start(IMAGE, &team::friend()).await;
     let answer = world.ask(true).await;
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     let text = answer.text().await.unwrap();
@@ -185,15 +121,15 @@ async fn a_stream_comes_in_pieces_and_ends_as_openai_ends_it() {
         .iter()
         .filter_map(|piece| piece["choices"][0]["delta"]["content"].as_str())
         .collect();
-    assert_eq!(said, WORDS.concat());
-    assert!(pieces.len() > WORDS.len());
+    assert_eq!(said, ANSWER);
+    assert!(pieces.len() > TOKENS);
     assert!(text.ends_with("data: [DONE]\n\n"));
     world.stop().await;
 }
 
 #[tokio::test]
 async fn a_refusal_of_the_gateway_is_json_and_repeats_nothing() {
-    let world = World::start(IMAGE, &friend()).await;
+    let world = World::start(IMAGE, &team::friend()).await;
     let long = format!("{{\"model\": \"{}\"}}", "secret".repeat(600_000));
     let post = world.http.post(world.url("/v1/chat/completions"));
     let post = post.header("content-type", "application/json").body(long);
@@ -214,7 +150,7 @@ async fn a_refusal_of_the_gateway_is_json_and_repeats_nothing() {
 
 #[tokio::test]
 async fn an_image_that_is_not_released_gets_no_question() {
-    let world = World::start("subrosa/another-image", &friend()).await;
+    let world = World::start("subrosa/another-image", &team::friend()).await;
     let answer = world.ask(false).await;
     assert_eq!(answer.status(), 503);
     assert!(answer.headers().contains_key("retry-after"));

@@ -2,6 +2,8 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
+pub mod team;
+
 use std::path::{Path, PathBuf};
 
 use subrosa_attester::Simulator;
