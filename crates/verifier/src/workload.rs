@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use crate::kind::{Cpu, Kind};
     use crate::policy::Releases;
-    use crate::report::Outcome;
+    use crate::report::{Outcome, Report};
 
     fn manifest() -> ModelManifest {
         let (role, path, sha256) = ("weights".into(), "model.gguf".into(), [3; 32].into());
@@ -115,11 +115,25 @@ mod tests {
     }
 
     /// What the rules make of a workload on a network that is not simulated.
-    fn outcome(workload: &Workload, name: CheckName) -> Outcome {
+    fn examined(workload: &Workload) -> Report {
         let mut checks = Checks::new(Kind::Evidence(Cpu::Tdx));
         check(&workload.to_bytes(), &strict(), &mut checks);
-        let refusal = checks.finish(&strict(), Timestamp(0)).unwrap_err();
-        refusal.report().outcome(name)
+        checks.finish(&strict(), Timestamp(0)).unwrap_err().into_report()
+    }
+
+    fn outcome(workload: &Workload, name: CheckName) -> Outcome {
+        examined(workload).outcome(name)
+    }
+
+    #[test]
+    fn a_report_counts_the_models() {
+        let mut workload = honest();
+        for words in ["1 model, released", "2 models, all released"] {
+            let report = examined(&workload);
+            assert_eq!(report.check(CheckName::MeasuredModelWeights).unwrap().seen, words);
+            let (manifest, settings) = (manifest(), vec![]);
+            workload.models.push(WorkloadModel { name: "n".into(), manifest, settings });
+        }
     }
 
     #[test]

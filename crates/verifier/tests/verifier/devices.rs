@@ -70,6 +70,19 @@ fn assert_words(refusal: &Refusal, name: CheckName, words: &str) {
 }
 
 #[test]
+fn a_report_counts_the_devices_and_shows_the_first() {
+    let seen = |gpus| {
+        let attested = world(gpus).attested();
+        let of = |name| attested.report().check(name).unwrap().seen.clone();
+        CHECKS[1..10].iter().map(|name| of(*name)).collect::<Vec<_>>()
+    };
+    let first = seen(SimulatedGpus::Blackwell);
+    let all = first.iter().map(|words| format!("8 devices, the first: {words}"));
+    assert_eq!(seen(SimulatedGpus::EightBlackwells), all.collect::<Vec<_>>());
+    assert!(first.iter().any(|words| words != "good"), "{first:?}");
+}
+
+#[test]
 fn devices_of_every_kind_are_attested_with_their_processor() {
     for gpus in SimulatedGpus::ALL {
         let attested = world(gpus).attested();
