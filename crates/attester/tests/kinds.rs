@@ -87,7 +87,10 @@ fn check_of(cpu: SimulatedCpu, fault: Fault) -> CheckName {
         }
         Fault::Migratable | Fault::SeptVe | Fault::ServiceTd => CheckName::TeeHardwareConfig,
         Fault::OtherConfigId => CheckName::TeeBootConfig,
-        Fault::OtherRoot => CheckName::TeeCertChain,
+        Fault::AuthorityRevoked
+        | Fault::OtherRoot
+        | Fault::PlatformRevoked
+        | Fault::TcbSignerRevoked => CheckName::TeeCertChain,
         Fault::TcbOutOfDate | Fault::TcbUnknown => CheckName::TeeTcbCurrent,
         Fault::TcbRevoked => CheckName::TeeTcbNotRevoked,
         Fault::TrailingBytes => CheckName::TeeQuoteStructure,

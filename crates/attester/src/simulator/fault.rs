@@ -8,6 +8,8 @@ use super::snp;
 /// What a simulator does wrong, for tests of those who must notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
+    /// A platform authority that Intel's root has revoked.
+    AuthorityRevoked,
     /// Collateral that ended ten days ago.
     CollateralExpired,
     /// A host that shows another compose file than the guest measured, and configured it so.
@@ -43,6 +45,8 @@ pub enum Fault {
     OtherTeeIdentity,
     /// The TCB info of the other technology.
     OtherTeeTcbInfo,
+    /// A platform whose certificate its authority has revoked.
+    PlatformRevoked,
     /// A guest without SEPT_VE_DISABLE.
     SeptVe,
     /// A guest that another guest of the host serves.
@@ -51,6 +55,8 @@ pub enum Fault {
     TcbOutOfDate,
     /// A platform whose keys have leaked.
     TcbRevoked,
+    /// A signer of TCB info and QE identity that Intel's root has revoked.
+    TcbSignerRevoked,
     /// A platform older than any that is judged.
     TcbUnknown,
     /// A quote with zeros behind its end.
@@ -59,7 +65,8 @@ pub enum Fault {
 
 impl Fault {
     /// All faults that are not a device's.
-    pub const ALL: [Fault; 22] = [
+    pub const ALL: [Fault; 25] = [
+        Fault::AuthorityRevoked,
         Fault::CollateralExpired,
         Fault::ComposeSwapped,
         Fault::Debug,
@@ -76,10 +83,12 @@ impl Fault {
         Fault::OtherRoot,
         Fault::OtherTeeIdentity,
         Fault::OtherTeeTcbInfo,
+        Fault::PlatformRevoked,
         Fault::SeptVe,
         Fault::ServiceTd,
         Fault::TcbOutOfDate,
         Fault::TcbRevoked,
+        Fault::TcbSignerRevoked,
         Fault::TcbUnknown,
         Fault::TrailingBytes,
     ];
@@ -108,15 +117,18 @@ impl Fault {
             }
             Fault::Migratable | Fault::SeptVe => cpu != SimulatedCpu::Sgx,
             Fault::ServiceTd => cpu == SimulatedCpu::TdxV5,
-            Fault::CollateralExpired
+            Fault::AuthorityRevoked
+            | Fault::CollateralExpired
             | Fault::Debug
             | Fault::OtherPlatform
             | Fault::OtherReportData
             | Fault::OtherRoot
             | Fault::OtherTeeIdentity
             | Fault::OtherTeeTcbInfo
+            | Fault::PlatformRevoked
             | Fault::TcbOutOfDate
             | Fault::TcbRevoked
+            | Fault::TcbSignerRevoked
             | Fault::TcbUnknown
             | Fault::TrailingBytes => true,
         }

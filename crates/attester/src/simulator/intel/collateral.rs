@@ -9,7 +9,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Technology;
-use super::pki::{COMPONENT_SVN, FMSPC, PCE_ID, PCE_SVN, Pki};
+use super::pki::{
+    COMPONENT_SVN, FMSPC, PCE_ID, PCE_SVN, PCK_SERIAL, PLATFORM_AUTHORITY_SERIAL, Pki,
+    TCB_SIGNER_SERIAL,
+};
 use super::quote::QE_ISV_SVN;
 use crate::{AttestError, Fault};
 
@@ -37,12 +40,18 @@ pub(crate) fn issue(
         Some(Fault::OtherTeeIdentity) => (technology, technology.other()),
         _ => (technology, technology),
     };
+    let (root_revokes, authority_revokes): (&[u64], &[u64]) = match fault {
+        Some(Fault::AuthorityRevoked) => (&[PLATFORM_AUTHORITY_SERIAL], &[]),
+        Some(Fault::PlatformRevoked) => (&[], &[PCK_SERIAL]),
+        Some(Fault::TcbSignerRevoked) => (&[TCB_SIGNER_SERIAL], &[]),
+        _ => (&[], &[]),
+    };
     let tcb_info = judged.tcb_info(&rfc3339(from), &rfc3339(until), fault);
     let qe_identity = identified.qe_identity(&rfc3339(from), &rfc3339(until));
     Ok(IntelCollateral {
         pck_crl_issuer_chain: pki.platform_authority_chain(),
-        root_ca_crl: pki.root_crl(from, until),
-        pck_crl: pki.pck_crl(from, until),
+        root_ca_crl: pki.root_crl(from, until, root_revokes),
+        pck_crl: pki.pck_crl(from, until, authority_revokes),
         tcb_info_issuer_chain: pki.tcb_signer_chain(),
         tcb_info_signature: pki.tcb_signer_key.sign_raw(tcb_info.as_bytes()).to_vec(),
         tcb_info,

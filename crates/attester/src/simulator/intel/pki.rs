@@ -3,7 +3,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DnType,
-    IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, SerialNumber, date_time_ymd,
+    IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use time::OffsetDateTime;
 use yasna::models::ObjectIdentifier;
@@ -20,6 +20,12 @@ pub(crate) const PCE_ID: [u8; 2] = [0, 0];
 /// The security version of each of the platform's sixteen components.
 pub(crate) const COMPONENT_SVN: u8 = 5;
 pub(crate) const PCE_SVN: u16 = 11;
+
+/// The serial numbers of what is issued.
+const ROOT_SERIAL: u64 = 1;
+pub(crate) const PLATFORM_AUTHORITY_SERIAL: u64 = 2;
+pub(crate) const TCB_SIGNER_SERIAL: u64 = 3;
+pub(crate) const PCK_SERIAL: u64 = 4;
 
 /// All certificates and the keys that go on signing.
 pub(crate) struct Pki {
@@ -46,9 +52,9 @@ impl Pki {
         let tcb_signer_key = Key::named(&format!("{root_name}, TCB signer"));
         let pck_key = Key::named(&format!("{root_name}, platform"));
 
-        let tcb_signer = leaf(&format!("{root_name}, TCB signer"), 3);
+        let tcb_signer = leaf(&format!("{root_name}, TCB signer"), TCB_SIGNER_SERIAL);
         let tcb_signer_pem = root.issue(&tcb_signer, &tcb_signer_key).pem();
-        let mut pck = leaf(&format!("{root_name}, platform"), 4);
+        let mut pck = leaf(&format!("{root_name}, platform"), PCK_SERIAL);
         pck.custom_extensions =
             vec![CustomExtension::from_oid_content(&SGX_EXTENSION, sgx_extension())];
         let pck_pem = platform_authority.issue(&pck, &pck_key).pem();
@@ -72,27 +78,37 @@ impl Pki {
         format!("{}{}", self.tcb_signer_pem, self.root.pem)
     }
 
-    /// What the root revoked: nothing.
-    pub(crate) fn root_crl(&self, from: OffsetDateTime, until: OffsetDateTime) -> Vec<u8> {
-        self.root.empty_crl(from, until)
+    /// What the root revoked, by serial numbers.
+    pub(crate) fn root_crl(
+        &self,
+        from: OffsetDateTime,
+        until: OffsetDateTime,
+        revoked: &[u64],
+    ) -> Vec<u8> {
+        self.root.crl(from, until, revoked)
     }
 
-    /// What the platform authority revoked: nothing.
-    pub(crate) fn pck_crl(&self, from: OffsetDateTime, until: OffsetDateTime) -> Vec<u8> {
-        self.platform_authority.empty_crl(from, until)
+    /// What the platform authority revoked, by serial numbers.
+    pub(crate) fn pck_crl(
+        &self,
+        from: OffsetDateTime,
+        until: OffsetDateTime,
+        revoked: &[u64],
+    ) -> Vec<u8> {
+        self.platform_authority.crl(from, until, revoked)
     }
 }
 
 impl Authority {
     fn self_signed(name: &str) -> Authority {
-        let (parameters, key) = (authority(name, 1), Key::named(name));
+        let (parameters, key) = (authority(name, ROOT_SERIAL), Key::named(name));
         let certificate = parameters.self_signed(&key).expect(ISSUES);
         let (der, pem) = (certificate.der().to_vec(), certificate.pem());
         Authority { parameters, key, der, pem }
     }
 
     fn authority(&self, name: &str) -> Authority {
-        let (parameters, key) = (authority(name, 2), Key::named(name));
+        let (parameters, key) = (authority(name, PLATFORM_AUTHORITY_SERIAL), Key::named(name));
         let certificate = self.issue(&parameters, &key);
         let (der, pem) = (certificate.der().to_vec(), certificate.pem());
         Authority { parameters, key, der, pem }
@@ -102,13 +118,19 @@ impl Authority {
         parameters.signed_by(key, &self.issuer()).expect(ISSUES)
     }
 
-    fn empty_crl(&self, from: OffsetDateTime, until: OffsetDateTime) -> Vec<u8> {
+    fn crl(&self, from: OffsetDateTime, until: OffsetDateTime, revoked: &[u64]) -> Vec<u8> {
+        let revoked = revoked.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: from,
+            reason_code: None,
+            invalidity_date: None,
+        });
         let parameters = CertificateRevocationListParams {
             this_update: from,
             next_update: until,
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
-            revoked_certs: vec![],
+            revoked_certs: revoked.collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
         parameters.signed_by(&self.issuer()).expect(ISSUES).der().to_vec()
