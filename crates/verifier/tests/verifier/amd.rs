@@ -1207,6 +1207,26 @@ fn a_bare_report_shows_genuine_hardware_and_no_more() {
 }
 
 #[test]
+fn a_simulated_report_with_a_part_of_its_collateral_says_what_is_missing() {
+    for product in AmdProduct::ALL {
+        let amd = Amd::new(product);
+        let SnpEvidence { report, collateral } = amd.evidence();
+        let files = [&collateral.vcek, &collateral.ask, &collateral.ark, &collateral.crl];
+        for (left_out, words) in ["(VCEK)", "(ASK)", "(ARK)", "no CRL"].into_iter().enumerate() {
+            let mut endorsements = Endorsements::default();
+            for file in files.iter().enumerate().filter(|(at, _)| *at != left_out) {
+                endorsements.add(file.1).unwrap();
+            }
+            let bare = Document::parse(&report).unwrap();
+            let examined = examine(&bare, &endorsements, None, &amd.policy, NOW);
+            let failed = examined.first_failure().expect("accepted");
+            assert_eq!(failed.name, AmdKdsCollateral, "{product}");
+            assert!(failed.seen.contains(words), "{product}: {failed:?}");
+        }
+    }
+}
+
+#[test]
 fn a_bare_report_without_certificates_still_shows_its_structure() {
     let amd = Amd::genoa();
     let report = amd.report.sign();

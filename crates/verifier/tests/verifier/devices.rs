@@ -10,6 +10,7 @@ use subrosa_verifier::{
     Root, SIMULATOR_NVIDIA_DEVICE_ROOT_SHA256, SIMULATOR_NVIDIA_RIM_ROOT_SHA256, report_data,
 };
 
+use crate::foreign_vllm::Proxy;
 use crate::world::*;
 
 const CHECKS: [CheckName; 13] = [
@@ -204,6 +205,32 @@ fn a_check_that_was_not_made_says_why_in_words() {
     let check = refusal.report().check(NvidiaRimChain).unwrap();
     assert_eq!(check.outcome, Outcome::Absent);
     assert_eq!(check.seen, "device 0 not looked at: no reference measurements");
+}
+
+#[test]
+fn faults_of_devices_are_refused_in_a_foreign_document_as_in_ours() {
+    use SimulatedGpus::{EightHoppers, Hopper};
+    for (gpus, fault, name) in [
+        (Hopper, DeviceFault::ReportSignature, NvidiaSignature),
+        (Hopper, DeviceFault::ChainBroken, NvidiaCertChain),
+        (Hopper, DeviceFault::CertificateMissing, NvidiaCertChain),
+        (Hopper, DeviceFault::OtherDeviceRoot, NvidiaCertChain),
+        (Hopper, DeviceFault::FwidMismatch, NvidiaFirmwareId),
+        (Hopper, DeviceFault::Revoked, NvidiaRevocation),
+        (Hopper, DeviceFault::OcspMissing, NvidiaRevocation),
+        (Hopper, DeviceFault::OtherRimRoot, NvidiaRimChain),
+        (Hopper, DeviceFault::RimExpired, NvidiaRimChain),
+        (Hopper, DeviceFault::RimDigest, NvidiaRimDigest),
+        (Hopper, DeviceFault::RimSignature, NvidiaRimSignature),
+        (Hopper, DeviceFault::RimMissing, NvidiaMeasurements),
+        (Hopper, DeviceFault::MeasurementMismatch { index: 9 }, NvidiaMeasurements),
+        (EightHoppers, DeviceFault::DuplicateDevice, NvidiaDistinctDevices),
+        (EightHoppers, DeviceFault::SwitchMissing, NvswitchBinding),
+    ] {
+        let mut proxy = Proxy::of(SimulatedCpu::TdxDstack, gpus);
+        proxy.simulator = Simulator::faulty_of(proxy.simulator.kind(), IMAGE, Fault::Device(fault));
+        proxy.refused(&proxy.answer(), name, "");
+    }
 }
 
 #[test]

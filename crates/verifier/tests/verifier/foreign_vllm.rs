@@ -20,7 +20,7 @@ const TLS: [u8; 32] = [0x71; 32];
 
 /// A machine that answers as a vllm-proxy, and somebody who asked it.
 pub struct Proxy {
-    simulator: Simulator,
+    pub simulator: Simulator,
     pub report_data: [u8; 64],
     pub gpu_nonce: [u8; 32],
     pub policy: Policy,

@@ -2,11 +2,12 @@
 
 use proptest::prelude::*;
 use subrosa_attester::{Fault, SimulatedCpu, SimulatedGpus, SimulatedKind, Simulator};
-use subrosa_protocol::Timestamp;
+use subrosa_protocol::{Duration, Timestamp};
 use subrosa_verifier::CheckName::*;
 use subrosa_verifier::{
-    Allowed, CheckName, ConfigId, CpuEvidence, EventLog, Evidence, Outcome, Policy, Stated,
-    recheck, sgx_measurement, verify,
+    Allowed, CheckName, ConfigId, CpuEvidence, Document, Endorsements, EventLog, Evidence,
+    IntelCollateral, Outcome, Policy, Releases, Stated, Verdict, examine, recheck, sgx_measurement,
+    verify,
 };
 
 use crate::world::*;
@@ -41,6 +42,15 @@ fn quote_mut(cpu: &mut CpuEvidence) -> &mut Vec<u8> {
     match cpu {
         CpuEvidence::Sgx(sgx) => &mut sgx.quote,
         CpuEvidence::Tdx(tdx) => &mut tdx.quote,
+        CpuEvidence::Snp(_) => panic!("the evidence is Intel's"),
+    }
+}
+
+/// Its collateral.
+fn collateral_mut(cpu: &mut CpuEvidence) -> &mut IntelCollateral {
+    match cpu {
+        CpuEvidence::Sgx(sgx) => &mut sgx.collateral,
+        CpuEvidence::Tdx(tdx) => &mut tdx.collateral,
         CpuEvidence::Snp(_) => panic!("the evidence is Intel's"),
     }
 }
@@ -92,6 +102,170 @@ fn faults_of_every_quote_are_refused_by_name_and_reason() {
             (Fault::TrailingBytes, TeeQuoteStructure, "bytes follow the quote"),
         ] {
             assert_refused(&faulty(cpu, fault), name, words);
+        }
+    }
+}
+
+#[test]
+fn a_revoked_certificate_is_refused_under_every_policy() {
+    for cpu in FORMS {
+        for fault in [Fault::AuthorityRevoked, Fault::PlatformRevoked, Fault::TcbSignerRevoked] {
+            let mut world = faulty(cpu, fault);
+            assert_refused(&world, TeeCertChain, "revoked");
+            world.policy = tolerant(&world.policy);
+            assert_refused(&world, TeeCertChain, "revoked");
+        }
+    }
+}
+
+/// The same roots and releases, and everything tolerated that a policy can tolerate of Intel's.
+fn tolerant(policy: &Policy) -> Policy {
+    use subrosa_verifier::IntelTcbStatus::*;
+    let mut policy = policy.clone();
+    policy.intel.statuses = vec![
+        ConfigurationAndSWHardeningNeeded,
+        ConfigurationNeeded,
+        OutOfDate,
+        OutOfDateConfigurationNeeded,
+        SWHardeningNeeded,
+        TDRelaunchAdvised,
+        TDRelaunchAdvisedConfigurationNeeded,
+        UpToDate,
+    ];
+    policy.intel.grace = Duration(u64::MAX);
+    policy.intel.evaluation_number_min = 0;
+    policy.intel.sgx.misc_select_allowed = u32::MAX;
+    policy.intel.sgx.config = Stated::Any;
+    policy.intel.tdx.pks = Allowed::Yes;
+    policy.intel.tdx.perfmon = Allowed::Yes;
+    policy.intel.tdx.service_td = Allowed::Yes;
+    policy.intel.tdx.config_id = ConfigId::Any;
+    policy.intel.tdx.owner = Stated::Any;
+    policy
+}
+
+#[test]
+fn what_no_policy_tolerates_is_refused_under_the_most_tolerant() {
+    for cpu in FORMS {
+        let tolerated = |fault| {
+            let mut world = faulty(cpu, fault);
+            world.policy = tolerant(&world.policy);
+            world
+        };
+        tolerated(Fault::TcbOutOfDate).attested();
+        for (fault, name) in [
+            (Fault::CollateralExpired, IntelPcsCollateral),
+            (Fault::Debug, TeeDebugDisabled),
+            (Fault::OtherPlatform, IntelPcsCollateral),
+            (Fault::OtherReportData, TeeReportdataBinding),
+            (Fault::OtherRoot, TeeCertChain),
+            (Fault::OtherTeeIdentity, IntelPcsCollateral),
+            (Fault::OtherTeeTcbInfo, IntelPcsCollateral),
+            (Fault::TcbRevoked, TeeTcbNotRevoked),
+            (Fault::TcbUnknown, TeeTcbCurrent),
+            (Fault::TrailingBytes, TeeQuoteStructure),
+        ] {
+            assert_failed(&tolerated(fault).refused(), name);
+        }
+    }
+}
+
+/// Something done to the collateral of Intel's.
+type Spoil = fn(&mut IntelCollateral);
+
+#[test]
+fn collateral_that_its_signer_did_not_sign_is_refused() {
+    let cases: [(&str, Spoil); 8] = [
+        ("TCB info", |collateral| collateral.tcb_info.push(' ')),
+        ("TCB info of another number", |collateral| {
+            collateral.tcb_info = collateral.tcb_info.replacen(":17", ":18", 1);
+        }),
+        ("its signature", |collateral| collateral.tcb_info_signature[5] ^= 1),
+        ("QE identity", |collateral| collateral.qe_identity.push(' ')),
+        ("its signature", |collateral| collateral.qe_identity_signature[60] ^= 1),
+        ("each other's signature", |collateral| {
+            std::mem::swap(
+                &mut collateral.tcb_info_signature,
+                &mut collateral.qe_identity_signature,
+            );
+        }),
+        ("list of the root", |collateral| *collateral.root_ca_crl.last_mut().unwrap() ^= 1),
+        ("list of the authority", |collateral| *collateral.pck_crl.last_mut().unwrap() ^= 1),
+    ];
+    for cpu in [SimulatedCpu::Sgx, SimulatedCpu::Tdx] {
+        let world = World::of(kind(cpu));
+        let evidence = world.evidence();
+        for (what, spoil) in cases {
+            let mut spoiled = evidence.cpu().clone();
+            let collateral = collateral_mut(&mut spoiled);
+            let honest = collateral.clone();
+            spoil(collateral);
+            assert_ne!(*collateral, honest, "{what}");
+            let refusal = world.check(&with_cpu(&world, &evidence, spoiled)).unwrap_err();
+            let name = refusal.failed().name;
+            assert!([TeeCertChain, IntelPcsCollateral].contains(&name), "{what}: {refusal}");
+            assert_outcomes(&refusal, Outcome::Absent, &[TeeQuoteSignature, TeeMeasurement]);
+        }
+    }
+}
+
+#[test]
+fn statements_without_the_certificates_of_their_signers_are_no_collateral() {
+    for cpu in FORMS {
+        let world = World::of(kind(cpu));
+        let mut evidence = world.evidence().cpu().clone();
+        let collateral = collateral_mut(&mut evidence).clone();
+        let signed = |name: &str, text: &str, signature: &[u8]| {
+            let signature: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!(r#"{{"{name}":{text},"signature":"{signature}"}}"#)
+        };
+        let tcb_info = signed("tcbInfo", &collateral.tcb_info, &collateral.tcb_info_signature);
+        let identity =
+            signed("enclaveIdentity", &collateral.qe_identity, &collateral.qe_identity_signature);
+        let quote = Document::parse(quote_mut(&mut evidence)).unwrap();
+        for files in [&[&tcb_info][..], &[&identity], &[&tcb_info, &identity]] {
+            let mut endorsements = Endorsements::default();
+            for file in files {
+                endorsements.add(file.as_bytes()).unwrap();
+            }
+            let report = examine(&quote, &endorsements, None, &world.policy, NOW);
+            let failed = report.first_failure().expect("accepted");
+            assert_eq!(failed.name, IntelPcsCollateral);
+            assert!(failed.seen.contains("lacks Intel's root certificate"), "{failed:?}");
+        }
+    }
+}
+
+#[test]
+fn a_simulated_quote_lacks_only_what_policy_lets_be_absent() {
+    for cpu in [SimulatedCpu::Sgx, SimulatedCpu::Tdx, SimulatedCpu::TdxV5] {
+        let world = World::of(kind(cpu));
+        let evidence = world.evidence();
+        let mut endorsements = Endorsements::default();
+        endorsements.add(evidence.as_bytes()).unwrap();
+        let quote = Document::parse(quote_mut(&mut evidence.cpu().clone())).unwrap();
+        for name in [
+            NonceMatch,
+            BlockRecent,
+            TeeMeasurement,
+            TeeReportdataBinding,
+            SigningKeyPresent,
+            CpuGpuChain,
+            WorkloadStructure,
+            BackendInImage,
+            PlaintextExits,
+            MeasuredModelWeights,
+        ] {
+            let mut policy = Policy::simulated(Releases::default());
+            let report = examine(&quote, &endorsements, None, &policy, NOW);
+            assert_eq!(report.verdict, Verdict::Accepted, "{}", report.sentence());
+            for kind in [&mut policy.absent.sgx_quote, &mut policy.absent.tdx_quote] {
+                kind.retain(|known| *known != name);
+            }
+            let report = examine(&quote, &endorsements, None, &policy, NOW);
+            let failed =
+                report.first_failure().unwrap_or_else(|| panic!("accepted without {name}"));
+            assert_eq!(failed.name, name, "{cpu:?}");
         }
     }
 }

@@ -13,6 +13,7 @@ mod freshness;
 mod intel;
 mod keys_and_offers;
 mod ledger;
+mod narrowed;
 mod policy;
 mod release_proof;
 mod vectors;
