@@ -6,6 +6,8 @@
 
 mod amd;
 mod fetch;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod intel;
 mod nvidia;
 mod times;

@@ -9,6 +9,8 @@ mod configfs;
 mod dstack;
 mod error;
 mod exact;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod gramine;
 mod loaded;
 mod machine;

@@ -22,6 +22,8 @@
 //! want [`Fault`].
 
 mod endorsements;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod hardware;
 mod simulator;
 

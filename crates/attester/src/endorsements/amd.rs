@@ -78,22 +78,22 @@ fn vcek_address(base: &str, product: AmdProduct, report: &SnpReport<'_>) -> Stri
     format!("{base}/vcek/v1/{product}/{}?{levels}", hex::encode(number))
 }
 
-fn certificate_ends(answer: &Answer) -> Result<Timestamp, EndorseError> {
+pub(super) fn certificate_ends(answer: &Answer) -> Result<Timestamp, EndorseError> {
     times::certificate_ends(&answer.body).ok_or_else(|| answer.wrong("it is no certificate"))
 }
 
-fn list_ends(answer: &Answer) -> Result<Timestamp, EndorseError> {
+pub(super) fn list_ends(answer: &Answer) -> Result<Timestamp, EndorseError> {
     let ends = times::crl_ends(&answer.body);
     ends.ok_or_else(|| answer.wrong("it is no revocation list with a next update"))
 }
 
-fn chain_ends(answer: &Answer) -> Result<Timestamp, EndorseError> {
+pub(super) fn chain_ends(answer: &Answer) -> Result<Timestamp, EndorseError> {
     let (authority, _) = authorities(answer)?;
     times::certificate_ends(&authority).ok_or_else(|| answer.wrong("it holds no certificate"))
 }
 
 /// The authority that signs chips, and the root, DER each.
-fn authorities(answer: &Answer) -> Result<(Vec<u8>, Vec<u8>), EndorseError> {
+pub(super) fn authorities(answer: &Answer) -> Result<(Vec<u8>, Vec<u8>), EndorseError> {
     let pem = CertificateDer::pem_slice_iter(&answer.body);
     let chain: Vec<_> = pem.collect::<Result<_, _>>().map_err(|_| answer.wrong("it is not PEM"))?;
     match chain.as_slice() {

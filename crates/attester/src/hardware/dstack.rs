@@ -1,6 +1,6 @@
 //! dstack's guest agent, asked in JSON over its unix socket (dstack's `agent_rpc.proto`).
 
-mod http;
+pub(super) mod http;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use subrosa_verifier::{
-    APP_COMPOSE_BYTES_MAX, Architecture, Cpu, DEVICES_MAX, Devices, EVENT_LOG_BYTES_MAX,
+    APP_COMPOSE_BYTES_MAX, Architecture, Cpu, DEVICES_MAX, Device, Devices, EVENT_LOG_BYTES_MAX,
 };
 
 use self::http::Answer;
@@ -78,26 +78,14 @@ impl Dstack {
     pub async fn get_quote(&self, report_data: &[u8; 64]) -> Result<RawCpu, SourceError> {
         let request = json!({ "report_data": hex::encode(report_data) });
         let answer = self.ask("/GetQuote", &request).await?.json(SOURCE_NAME)?;
-        // Older agents do not repeat what they were asked for; the quote does in any case.
-        if let Some(echo) = answer.get("report_data").and_then(Value::as_str)
-            && from_hex(echo).as_deref() != Some(report_data)
-        {
-            return Err(SourceError::AnotherReportData { source_name: SOURCE_NAME });
-        }
-        let quote = hex_member(&answer, "quote", "`quote` is no hex")?.unwrap_or_default();
-        if quote.is_empty() {
-            return snp_report(&answer, report_data);
-        }
-        if quote.len() > QUOTE_BYTES_MAX {
-            return Err(too_long("a quote", QUOTE_BYTES_MAX));
-        }
-        let quote = exact::quote(SOURCE_NAME, &quote, Cpu::Tdx, report_data)?;
-        let log_json = event_log(&answer)?;
-        let vm_config = answer.get("vm_config").and_then(Value::as_str).unwrap_or_default();
-        let app_compose = self.info().await?.app_compose;
-        let vm_config = vm_config.to_owned();
-        let event_log = RawEventLog::Dstack { log_json, app_compose, vm_config };
-        Ok(RawCpu::Tdx { quote, event_log })
+        Ok(match Quoted::read(&answer, report_data)? {
+            Quoted::Snp { report } => RawCpu::Snp { report, certificates: None },
+            Quoted::Tdx { quote, log_json, vm_config } => {
+                let app_compose = self.info().await?.app_compose;
+                let event_log = RawEventLog::Dstack { log_json, app_compose, vm_config };
+                RawCpu::Tdx { quote, event_log }
+            }
+        })
     }
 
     /// What the agent says of the application.
@@ -105,7 +93,67 @@ impl Dstack {
     /// # Errors
     /// [`SourceError`].
     pub async fn info(&self) -> Result<DstackInfo, SourceError> {
-        let mut answer = self.ask("/Info", &json!({})).await?.json(SOURCE_NAME)?;
+        DstackInfo::read(self.ask("/Info", &json!({})).await?.json(SOURCE_NAME)?)
+    }
+
+    /// Fresh reports of the devices over this nonce; none where the machine has none.
+    ///
+    /// # Errors
+    /// [`SourceError`]; agents before dstack 0.6 refuse the request.
+    pub async fn attest_gpu(&self, nonce: &[u8; 32]) -> Result<RawDevices, SourceError> {
+        let request = json!({ "nonce": hex::encode(nonce) });
+        let answer = match self.ask("/v1/AttestGpu", &request).await? {
+            answer if answer.is_not_found() => self.ask("/AttestGpu", &request).await?,
+            answer => answer,
+        };
+        read_devices(&answer.json(SOURCE_NAME)?, nonce)
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    async fn ask(&self, path: &'static str, request: &Value) -> Result<Answer, SourceError> {
+        let exchange = http::post(SOURCE_NAME, &self.socket, path, request);
+        let after_ms = u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX);
+        match tokio::time::timeout(self.patience, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(SourceError::TimedOut { source_name: SOURCE_NAME, after_ms }),
+        }
+    }
+}
+
+/// What an answer to `GetQuote` holds.
+pub(crate) enum Quoted {
+    Snp { report: Vec<u8> },
+    Tdx { quote: Vec<u8>, log_json: Vec<u8>, vm_config: String },
+}
+
+impl Quoted {
+    pub(crate) fn read(answer: &Value, report_data: &[u8; 64]) -> Result<Quoted, SourceError> {
+        // Older agents do not repeat what they were asked for; the quote does in any case.
+        if let Some(echo) = answer.get("report_data").and_then(Value::as_str)
+            && from_hex(echo).as_deref() != Some(report_data)
+        {
+            return Err(SourceError::AnotherReportData { source_name: SOURCE_NAME });
+        }
+        let quote = hex_member(answer, "quote", "`quote` is no hex")?.unwrap_or_default();
+        if quote.is_empty() {
+            return snp_report(answer, report_data).map(|report| Quoted::Snp { report });
+        }
+        if quote.len() > QUOTE_BYTES_MAX {
+            return Err(too_long("a quote", QUOTE_BYTES_MAX));
+        }
+        let quote = exact::quote(SOURCE_NAME, &quote, Cpu::Tdx, report_data)?;
+        let log_json = event_log(answer)?;
+        let vm_config = answer.get("vm_config").and_then(Value::as_str).unwrap_or_default();
+        Ok(Quoted::Tdx { quote, log_json, vm_config: vm_config.to_owned() })
+    }
+}
+
+impl DstackInfo {
+    pub(crate) fn read(mut answer: Value) -> Result<DstackInfo, SourceError> {
         let tcb_info = answer.get_mut("tcb_info").map(Value::take).and_then(unfold);
         let tcb_info = tcb_info.ok_or_else(|| wrong("`tcb_info` is no JSON"))?;
         let compose = tcb_info.get("app_compose").and_then(Value::as_str);
@@ -127,57 +175,33 @@ impl Dstack {
         let (app_id, instance_id) = (text("app_id").to_owned(), text("instance_id").to_owned());
         Ok(DstackInfo { app_id, instance_id, app_compose, answer })
     }
+}
 
-    /// Fresh reports of the devices over this nonce; none where the machine has none.
-    ///
-    /// # Errors
-    /// [`SourceError`]; agents before dstack 0.6 refuse the request.
-    pub async fn attest_gpu(&self, nonce: &[u8; 32]) -> Result<RawDevices, SourceError> {
-        let request = json!({ "nonce": hex::encode(nonce) });
-        let answer = match self.ask("/v1/AttestGpu", &request).await? {
-            answer if answer.is_not_found() => self.ask("/AttestGpu", &request).await?,
-            answer => answer,
-        };
-        let answer = answer.json(SOURCE_NAME)?;
-        let bundles = answer.get("bundles").and_then(Value::as_array);
-        let bundles = bundles.ok_or_else(|| wrong("`bundles` is no list"))?;
-        let mut devices = Vec::new();
-        for bundle in bundles {
-            for entry in evidence_of(bundle)? {
-                if devices.len() == DEVICES_MAX {
-                    return Err(wrong("it lists more devices than a node has"));
-                }
-                devices.push(device(SOURCE_NAME, &entry, nonce)?);
+/// The devices of an answer to `AttestGpu`, each over this nonce.
+pub(crate) fn read_devices(answer: &Value, nonce: &[u8; 32]) -> Result<RawDevices, SourceError> {
+    let bundles = answer.get("bundles").and_then(Value::as_array);
+    let bundles = bundles.ok_or_else(|| wrong("`bundles` is no list"))?;
+    let mut devices = Vec::new();
+    for bundle in bundles {
+        for entry in evidence_of(bundle)? {
+            if devices.len() == DEVICES_MAX {
+                return Err(wrong("it lists more devices than a node has"));
             }
-        }
-        // A stable sort: GPUs keep the agent's order.
-        devices.sort_by_key(|device| device.architecture == Architecture::Ls10);
-        let is_switch =
-            |device: &&subrosa_verifier::Device| device.architecture == Architecture::Ls10;
-        let switches = match devices.iter().filter(is_switch).count() {
-            0 => Switches::Absent { reason: "dstack's agent lists none" },
-            count => Switches::Given(count),
-        };
-        Ok(RawDevices { devices: Devices(devices), switches })
-    }
-
-    /// The socket.
-    pub fn socket(&self) -> &Path {
-        &self.socket
-    }
-
-    async fn ask(&self, path: &'static str, request: &Value) -> Result<Answer, SourceError> {
-        let exchange = http::post(SOURCE_NAME, &self.socket, path, request);
-        let after_ms = u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX);
-        match tokio::time::timeout(self.patience, exchange).await {
-            Ok(answer) => answer,
-            Err(_) => Err(SourceError::TimedOut { source_name: SOURCE_NAME, after_ms }),
+            devices.push(device(SOURCE_NAME, &entry, nonce)?);
         }
     }
+    // A stable sort: GPUs keep the agent's order.
+    devices.sort_by_key(|device| device.architecture == Architecture::Ls10);
+    let is_switch = |device: &&Device| device.architecture == Architecture::Ls10;
+    let switches = match devices.iter().filter(is_switch).count() {
+        0 => Switches::Absent { reason: "dstack's agent lists none" },
+        count => Switches::Given(count),
+    };
+    Ok(RawDevices { devices: Devices(devices), switches })
 }
 
 /// On AMD's processors the agent leaves `quote` empty and gives its own envelope.
-fn snp_report(answer: &Value, report_data: &[u8; 64]) -> Result<RawCpu, SourceError> {
+fn snp_report(answer: &Value, report_data: &[u8; 64]) -> Result<Vec<u8>, SourceError> {
     let envelope = hex_member(answer, "attestation", "`attestation` is no hex")?;
     let envelope = envelope.filter(|envelope| !envelope.is_empty());
     let envelope = envelope.ok_or_else(|| wrong("it has neither `quote` nor `attestation`"))?;
@@ -186,8 +210,7 @@ fn snp_report(answer: &Value, report_data: &[u8; 64]) -> Result<RawCpu, SourceEr
         return Err(SourceError::UnknownKind { source_name: SOURCE_NAME, kind });
     };
     // Its certificates are PEM of no stated order; collateral is fetched from AMD instead.
-    let report = exact::leading_snp_report(SOURCE_NAME, rest, report_data)?;
-    Ok(RawCpu::Snp { report, certificates: None })
+    exact::leading_snp_report(SOURCE_NAME, rest, report_data)
 }
 
 /// The log's text: as it came in a string, or written anew where an agent gives the list itself.

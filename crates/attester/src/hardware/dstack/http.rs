@@ -8,6 +8,7 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
 use super::SourceError;
@@ -16,7 +17,7 @@ use super::SourceError;
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// An answer, complete.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     path: &'static str,
     status: StatusCode,
     body: Bytes,
@@ -33,8 +34,18 @@ pub(super) async fn post(
         io::ErrorKind::NotFound => SourceError::Absent { source_name, at: socket.to_owned() },
         _ => SourceError::Unusable { source_name, at: socket.to_owned(), error },
     };
-    let broken = |_| SourceError::BadAnswer { source_name, what: "it does not speak HTTP" };
     let stream = UnixStream::connect(socket).await.map_err(unusable)?;
+    exchange(source_name, stream, path, request).await
+}
+
+/// The same over a connection that is there.
+pub(crate) async fn exchange(
+    source_name: &'static str,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    path: &'static str,
+    request: &Value,
+) -> Result<Answer, SourceError> {
+    let broken = |_| SourceError::BadAnswer { source_name, what: "it does not speak HTTP" };
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake.await.map_err(broken)?;
     let request = Request::builder()
@@ -70,7 +81,7 @@ impl Answer {
     }
 
     /// The JSON of an answer that grants.
-    pub(super) fn json(&self, source_name: &'static str) -> Result<Value, SourceError> {
+    pub(crate) fn json(&self, source_name: &'static str) -> Result<Value, SourceError> {
         if self.status != StatusCode::OK {
             let code = format!("HTTP {}", self.status.as_u16());
             return Err(SourceError::Refused { source_name, request: self.path, code });
