@@ -117,7 +117,7 @@ pub struct SgxEvidence {
 /// An AMD SEV-SNP report with what it takes to check it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnpEvidence {
-    /// The report, 1184 bytes.
+    /// The report, [`SNP_REPORT_BYTES`](crate::SNP_REPORT_BYTES) long.
     pub report: Vec<u8>,
     /// AMD's certificates and revocations for the chip.
     pub collateral: AmdCollateral,

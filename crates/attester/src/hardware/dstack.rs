@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use subrosa_verifier::{
     APP_COMPOSE_BYTES_MAX, Architecture, Cpu, DEVICES_MAX, Device, Devices, EVENT_LOG_BYTES_MAX,
+    SNP_REPORT_BYTES,
 };
 
 use self::http::Answer;
@@ -30,8 +31,12 @@ const QUOTE_BYTES_MAX: usize = 32 * 1024;
 const GPU_FORMAT: &str = "nvidia-nvattest-collect-evidence-json-v1";
 
 /// How the agent's versioned attestation starts where it holds a report of SEV-SNP: version 0,
-/// platform 3, and 1184 as a compact number of SCALE.
-const SNP_ENVELOPE: [u8; 4] = [0x00, 0x03, 0x81, 0x12];
+/// platform 3, and the report's length as SCALE writes lengths from 64 to 16383: four times
+/// themselves, plus one.
+const SNP_ENVELOPE: [u8; 4] = {
+    let [low, high] = (4 * SNP_REPORT_BYTES as u16 + 1).to_le_bytes();
+    [0x00, 0x03, low, high]
+};
 
 /// Asks dstack's guest agent.
 #[derive(Clone, Debug)]

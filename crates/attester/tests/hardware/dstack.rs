@@ -13,7 +13,7 @@ use subrosa_attester::SimulatedCpu;
 use subrosa_attester::hardware::{Dstack, RawCpu, RawDevices, RawEventLog, SourceError, Switches};
 use subrosa_nvidia_evidence as nvidia;
 use subrosa_nvidia_evidence::simulator::{Node, SimulatedDevice};
-use subrosa_verifier::Architecture;
+use subrosa_verifier::{Architecture, DEVICE_CHAIN_BYTES_MAX, DEVICE_REPORT_BYTES_MAX};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
@@ -442,10 +442,16 @@ async fn refuses_devices_of_another_shape() {
         (with("arch", json!("AMPERE")), "`arch` is unknown"),
         (with("evidence", json!("!")), "`evidence` is no base64"),
         (with("evidence", json!(STANDARD.encode(&report[..50]))), "the report ends inside its"),
-        (with("evidence", json!(STANDARD.encode(vec![0; 16 * 1024 + 1]))), "report of more than"),
+        (
+            with("evidence", json!(STANDARD.encode(vec![0; DEVICE_REPORT_BYTES_MAX + 1]))),
+            "report of more than",
+        ),
         (with("certificate", json!("!")), "`certificate` is no base64"),
         (with("certificate", json!(STANDARD.encode("text"))), "no PEM"),
-        (with("certificate", json!(STANDARD.encode("x".repeat(16_385)))), "certificates of more"),
+        (
+            with("certificate", json!(STANDARD.encode("x".repeat(DEVICE_CHAIN_BYTES_MAX + 1)))),
+            "certificates of more",
+        ),
     ];
     for (bundles, words) in cases {
         let agent = gpu_agent(bundles);
