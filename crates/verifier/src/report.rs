@@ -235,3 +235,15 @@ fn severity(outcome: Outcome) -> u8 {
         Outcome::Failed => 3,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_cannot_move_a_cursor() {
+        let clean = "unknown variant `\u{fffd}[2J\u{fffd}`";
+        assert_eq!(printable("unknown variant `\x1b[2J\u{9b}`"), clean);
+        assert_eq!(printable("é \n\r\t"), "é \u{fffd}\u{fffd}\u{fffd}");
+    }
+}
