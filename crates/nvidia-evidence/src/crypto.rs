@@ -1,12 +1,14 @@
-//! The few primitives that NVIDIA's evidence uses, all by `ring`.
+//! The few primitives that NVIDIA's evidence uses, all by `aws-lc-rs`.
 
-use ring::digest::{self, Algorithm};
-use ring::signature::{
+use aws_lc_rs::digest::{self, Algorithm};
+use aws_lc_rs::signature::{
     ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_FIXED, EcdsaVerificationAlgorithm, UnparsedPublicKey,
 };
 
-/// Length of an uncompressed P-384 point: 0x04, x, y (SEC 1, section 2.3.3).
-pub(crate) const POINT_LEN: usize = 97;
+/// Length of an uncompressed P-384 point: the tag, x, y (SEC 1, section 2.3.3).
+const POINT_LEN: usize = 97;
+/// What an uncompressed point begins with.
+const UNCOMPRESSED: u8 = 0x04;
 /// Length of a raw P-384 signature: r ‖ s, big-endian.
 pub(crate) const FIXED_SIGNATURE_LEN: usize = 96;
 
@@ -26,7 +28,14 @@ fn verify(
     message: &[u8],
     signature: &[u8],
 ) -> bool {
-    UnparsedPublicKey::new(algorithm, point).verify(message, signature).is_ok()
+    // The library would take a whole SubjectPublicKeyInfo too, or a point in another form.
+    is_point(point) && UnparsedPublicKey::new(algorithm, point).verify(message, signature).is_ok()
+}
+
+/// Whether bytes have the form of an uncompressed point, the only one in which keys are written;
+/// whether it is on the curve shows where a signature is verified.
+pub(crate) fn is_point(bytes: &[u8]) -> bool {
+    bytes.len() == POINT_LEN && bytes[0] == UNCOMPRESSED
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
@@ -48,3 +57,6 @@ fn fixed<const N: usize>(algorithm: &'static Algorithm, bytes: &[u8]) -> [u8; N]
     out.copy_from_slice(digest::digest(algorithm, bytes).as_ref());
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! OCSP answers (RFC 6960), as they come from a responder.
 
+use aws_lc_rs::digest::{self, Algorithm};
 use der::asn1::{AnyRef, GeneralizedTime, Null, ObjectIdentifier, OctetStringRef, UintRef};
 use der::{Choice, Decode, Encode, Enumerated, Sequence, Tag, Tagged};
-use ring::digest::{self, Algorithm};
 use x509_cert::ext::Extensions;
 use x509_cert::ext::pkix::CrlReason;
 use x509_cert::name::Name;

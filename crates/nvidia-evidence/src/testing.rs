@@ -139,7 +139,7 @@ pub(crate) struct Answer<'a> {
     pub(crate) statement_extensions: Vec<u8>,
     pub(crate) answer_extensions: Vec<u8>,
     pub(crate) statements: usize,
-    pub(crate) hash: &'static ring::digest::Algorithm,
+    pub(crate) hash: &'static aws_lc_rs::digest::Algorithm,
 }
 
 pub(crate) const GOOD: &[u8] = &[0x80, 0];
@@ -167,7 +167,7 @@ impl<'a> Answer<'a> {
             statement_extensions: Vec::new(),
             answer_extensions: Vec::new(),
             statements: 1,
-            hash: &ring::digest::SHA384,
+            hash: &aws_lc_rs::digest::SHA384,
         }
     }
 
@@ -196,7 +196,7 @@ impl<'a> Answer<'a> {
     fn responder_id(&self) -> Vec<u8> {
         let certificate = self.responder.certificate();
         if self.by_key {
-            let sha1 = &ring::digest::SHA1_FOR_LEGACY_USE_ONLY;
+            let sha1 = &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
             return tlv(0xA2, &[&tlv(0x04, &[&crypto::hash(sha1, certificate.point())])]);
         }
         tlv(0xA1, &[&name(&certificate)])
@@ -205,8 +205,8 @@ impl<'a> Answer<'a> {
     fn statement(&self) -> Vec<u8> {
         let issuer = self.issuer.certificate();
         let oid: &[u8] = match self.hash {
-            it if *it == ring::digest::SHA384 => &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2],
-            it if *it == ring::digest::SHA256 => &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1],
+            it if *it == aws_lc_rs::digest::SHA384 => &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2],
+            it if *it == aws_lc_rs::digest::SHA256 => &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1],
             _ => &[0x2b, 0x0e, 3, 2, 0x1a],
         };
         let id = tlv(

@@ -17,7 +17,7 @@ use x509_cert::spki::AlgorithmIdentifierRef;
 use x509_cert::time::Time;
 use x509_cert::{TbsCertificate, Version};
 
-use crate::crypto::{self, POINT_LEN};
+use crate::crypto;
 use crate::hexes::Fingerprint;
 
 const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
@@ -328,7 +328,7 @@ fn point(tbs: &TbsCertificate) -> Result<Vec<u8>, CertificateError> {
     let curve = curve.and_then(|any| any.decode_as::<ObjectIdentifier>().ok());
     let point = info.subject_public_key.as_bytes().unwrap_or_default();
     let known =
-        info.algorithm.oid == EC_PUBLIC_KEY && curve == Some(SECP384R1) && point.len() == POINT_LEN;
+        info.algorithm.oid == EC_PUBLIC_KEY && curve == Some(SECP384R1) && crypto::is_point(point);
     if known { Ok(point.to_vec()) } else { Err(CertificateError::Key) }
 }
 

@@ -199,6 +199,18 @@ fn refuses_other_algorithms() {
 }
 
 #[test]
+fn refuses_a_key_in_another_form_than_the_uncompressed() {
+    let der = world().leaf.der;
+    let before = [0x03, 0x62, 0x00, 0x04];
+    let at = der.windows(4).position(|it| it == before).unwrap();
+    for tag in [0, 2, 3, 5, 6, 7, 0x84] {
+        let mut der = der.clone();
+        der[at + 3] = tag;
+        assert_eq!(Certificate::from_der(&der).unwrap_err(), CertificateError::Key, "{tag}");
+    }
+}
+
+#[test]
 fn refuses_a_certificate_whose_body_names_another_algorithm() {
     let mut der = world().leaf.der;
     let oid = [6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3];

@@ -157,7 +157,7 @@ fn accepts_an_issuer_that_answers_itself() {
 #[test]
 fn accepts_any_hash_in_a_certificates_name_and_a_responder_named_by_key() {
     let world = world();
-    for hash in [&ring::digest::SHA256, &ring::digest::SHA1_FOR_LEGACY_USE_ONLY] {
+    for hash in [&aws_lc_rs::digest::SHA256, &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY] {
         let answer = Answer { hash, by_key: true, ..world.about_leaf() };
         assert_eq!(world.with(&answer), Ok(2));
     }

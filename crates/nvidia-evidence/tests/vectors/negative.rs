@@ -1,6 +1,7 @@
 //! Evidence that must be refused, and by which check.
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384};
+use sha2::{Digest, Sha256};
 use subrosa_nvidia_evidence::{
     Appraisal, Architecture, ChainError, CheckName, Collateral, Demand, FwidError, Outcome, Policy,
     Refusal, Rim, RimError, RimKind, RimStore, appraise_device,
@@ -298,9 +299,7 @@ fn refuses_any_manifest_under_another_root() {
     let text = String::from_utf8(pem).unwrap();
     let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
     let der = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, body).unwrap();
-    let root = subrosa_nvidia_evidence::Fingerprint(
-        ring::digest::digest(&ring::digest::SHA256, &der).as_ref().try_into().unwrap(),
-    );
+    let root = subrosa_nvidia_evidence::Fingerprint(Sha256::digest(&der).into());
     let policy = Policy { rim_root: root, ..offline() };
     let (device, rims) = (vectors.h100(), vectors.h100_rims());
     let collateral = Collateral { rims: &rims, ocsp: &[], crls: &[] };
