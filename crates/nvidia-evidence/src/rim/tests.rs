@@ -31,7 +31,10 @@ fn parts() -> Parts {
     let root = Issued::root(authority("root"));
     let leaf = root.issue(signer("leaf"));
     let certificate = |it: &Issued| {
-        format!("<d:X509Certificate>{}</d:X509Certificate>", STANDARD.encode(&it.der))
+        let text = STANDARD.encode(&it.der);
+        let lines = text.as_bytes().chunks(64).map(|it| str::from_utf8(it).unwrap());
+        let lines: String = lines.map(|line| format!("{line}\n")).collect();
+        format!("<d:X509Certificate>{lines}</d:X509Certificate>")
     };
     let signature = format!(
         "<d:Signature xmlns:d=\"http://www.w3.org/2000/09/xmldsig#\"><d:SignedInfo>\
@@ -145,7 +148,7 @@ fn refuses_an_identity_of_another_form() {
     let good = parts().meta;
     for meta in [
         good.replace("edition=\"GPU\"", "edition=\"NIC\""),
-        good.replace("edition=\"GPU\"", ""),
+        good.replace("edition=\"GPU\" ", ""),
         good.replace("product=\"GH100\"", "product=\"\""),
         good.replace("product=\"GH100\"", "product=\"LS10\""),
         good.replace("colloquialVersion", "version"),
@@ -198,26 +201,117 @@ fn refuses_an_index_twice_and_a_manifest_with_nothing_active() {
 #[test]
 fn refuses_signatures_of_another_form() {
     let good = parts().signature;
+    let (digest, value) = (STANDARD.encode([0; 48]), STANDARD.encode([0; 96]));
     let cases = [
-        good.replace("URI=\"\"", "URI=\"#x\""),
-        good.replace("Reference URI=\"\"", "Reference"),
-        good.replace("#ecdsa-sha384", "#ecdsa-sha256"),
-        good.replace("more#sha384", "more#sha224"),
-        good.replacen("2006/12/xml-c14n11", "2001/10/xml-exc-c14n#", 1),
-        good.replace("<d:Transform Algorithm=\"http://www.w3.org/2006/12/xml-c14n11\"/>", ""),
-        good.replace("#enveloped-signature", "#base64"),
-        good.replace("http://www.w3.org/2000/09/xmldsig#\"><d:Si", "urn:x\"><d:Si"),
-        good.replace(&STANDARD.encode([0; 96]), &STANDARD.encode([0; 95])),
-        good.replace(&STANDARD.encode([0; 48]), &STANDARD.encode([0; 32])),
-        good.replace(&STANDARD.encode([0; 48]), "*"),
-        good.replace("d:KeyInfo", "d:KeyName"),
-        good.replace("d:X509Data", "d:PGPData"),
-        good.replace("d:X509Certificate", "d:X509CRL"),
+        ("signature algorithm", good.replace("URI=\"\"", "URI=\"#x\"")),
+        ("signature", good.replace("Reference URI=\"\"", "Reference")),
+        ("signature algorithm", good.replace("#ecdsa-sha384", "#ecdsa-sha256")),
+        ("signature algorithm", good.replace("more#sha384", "more#sha224")),
+        ("signature algorithm", good.replacen("2006/12/xml-c14n11", "2001/10/xml-exc-c14n#", 1)),
+        (
+            "signature",
+            good.replace("<d:Transform Algorithm=\"http://www.w3.org/2006/12/xml-c14n11\"/>", ""),
+        ),
+        ("signature algorithm", good.replace("#enveloped-signature", "#base64")),
+        ("signature", good.replace("http://www.w3.org/2000/09/xmldsig#\"><d:Si", "urn:x\"><d:Si")),
+        ("signature value", good.replace(&value, &STANDARD.encode([0; 95]))),
+        ("signature value", good.replace(&value, &STANDARD.encode([0; 97]))),
+        ("digest value", good.replace(&digest, &STANDARD.encode([0; 32]))),
+        ("digest value", good.replace(&digest, "*")),
+        ("signature", good.replace("d:KeyInfo", "d:KeyName")),
+        ("signature", good.replace("d:X509Data", "d:PGPData")),
+        ("signer's certificate", good.replace("d:X509Certificate", "d:X509CRL")),
     ];
-    for signature in cases {
+    for (part, signature) in cases {
         assert_ne!(signature, good);
         let error = Parts { signature: signature.clone(), ..parts() }.parse().unwrap_err();
-        assert_eq!(error, form("signature"), "{signature}");
+        assert_eq!(error, form(part), "{signature}");
+    }
+}
+
+/// Neither digest nor signature covers this, so each part has one spelling.
+#[test]
+fn refuses_other_spellings_of_a_signature_by_what_is_spelled_otherwise() {
+    let good = parts().signature;
+    let value = "</d:SignatureValue>";
+    let first = good.find("<d:X509Certificate>").unwrap() + "<d:X509Certificate>".len();
+    let certificates = |change: &dyn Fn(&str) -> String| {
+        let end = first + good[first..].find('<').unwrap();
+        [&good[..first], &change(&good[first..end]), &good[end..]].concat()
+    };
+    let cases = [
+        ("signature value", good.replace(value, &format!("\n{value}"))),
+        ("signature value", good.replace(value, &format!(" {value}"))),
+        ("signature value", good.replace("AAAA</d:SignatureValue>", "AA\nAA</d:SignatureValue>")),
+        ("signature value", good.replace("AAAA</d:SignatureValue>", "A<d:a/></d:SignatureValue>")),
+        ("digest value", good.replace("</d:DigestValue>", "\n</d:DigestValue>")),
+        ("digest value", good.replace("<d:DigestValue>", "<d:DigestValue>\t")),
+        ("signature", good.replace("</d:SignedInfo>", "</d:SignedInfo>\n")),
+        ("signature", good.replace("<d:SignedInfo>", "\n<d:SignedInfo>")),
+        ("signature", good.replace("</d:Signature>", " </d:Signature>")),
+        ("signature", good.replace("<d:X509Data>", "<d:X509Data>\n")),
+        ("signature", good.replace("</d:X509Data>", "</d:X509Data>\n")),
+        ("signature", good.replace("<d:Transforms>", "<d:Transforms> ")),
+        ("signature", good.replace("<d:KeyInfo>", "<d:KeyInfo Id=\"a\">")),
+        ("signature", good.replace("<d:SignatureValue>", "<d:SignatureValue Id=\"a\">")),
+        ("signature", good.replace("<d:SignedInfo>", "<d:SignedInfo Id=\"a\">")),
+        ("signature", good.replace("<d:X509Data>", "<d:X509Data a=\"\">")),
+        ("signature", good.replacen("<d:X509Certificate>", "<d:X509Certificate a=\"\">", 1)),
+        ("signature", good.replace("URI=\"\"", "URI=\"\" Id=\"a\"")),
+        ("signature", good.replace("URI=\"\"", "h:URI=\"\"")),
+        ("signature", good.replace("\"/><d:SignatureMethod ", "\" a=\"b\"/><d:SignatureMethod ")),
+        ("signature", good.replace("<d:Signature ", "<d:Signature Id=\"a\" ")),
+        ("signature", good.replace("<d:KeyInfo>", "<d:KeyInfo xmlns:e=\"u\">")),
+        (
+            "signature",
+            good.replace("<d:KeyInfo>", "<KeyInfo xmlns=\"http://www.w3.org/2000/09/xmldsig#\">")
+                .replace("</d:KeyInfo>", "</KeyInfo>"),
+        ),
+        ("signer's certificate", certificates(&|text| text.replace('\n', ""))),
+        ("signer's certificate", certificates(&|text| text.trim_end().to_owned())),
+        ("signer's certificate", certificates(&|text| format!("\n{text}"))),
+        ("signer's certificate", certificates(&|text| format!("{text}\n"))),
+        ("signer's certificate", certificates(&|text| text.replace('\n', "\n\n"))),
+        ("signer's certificate", certificates(&|text| text.replacen('\n', " ", 1))),
+        ("signer's certificate", certificates(&|text| text.replacen('\n', "\t\n", 1))),
+        ("signer's certificate", certificates(&|text| text.replacen('\n', "", 1))),
+        ("signer's certificate", certificates(&|text| format!("{}\n{}", &text[..32], &text[32..]))),
+        ("signer's certificate", certificates(&|text| text.replacen('M', "*", 1))),
+    ];
+    for (part, signature) in cases {
+        assert_ne!(signature, good);
+        let error = Parts { signature: signature.clone(), ..parts() }.parse().unwrap_err();
+        assert_eq!(error, form(part), "{signature}");
+    }
+    for (from, to) in [("<d:KeyInfo>", "<!-- --><d:KeyInfo>"), ("<d:KeyInfo>", "<?go?><d:KeyInfo>")]
+    {
+        let signature = good.replace(from, to);
+        let error = Parts { signature, ..parts() }.parse().unwrap_err();
+        assert!(matches!(error, RimError::Xml(XmlError::NotUnderstood { .. })), "{error}");
+    }
+}
+
+/// What is signed, or the signature, or a certificate, becomes another, or nothing can be read.
+#[test]
+fn no_byte_of_a_manifest_can_be_another_unseen() {
+    let xml = parts().xml();
+    let seen = |rim: &Rim| {
+        let chain =
+            rim.chain().certificates().iter().map(|it| it.fingerprint()).collect::<Vec<_>>();
+        (rim.content_digest, format!("{:?}", rim.signature), chain)
+    };
+    let honest = seen(&Rim::parse(xml.as_bytes()).unwrap());
+    for at in 0..xml.len() {
+        let flips = (0..8).map(|bit| xml.as_bytes()[at] ^ 1 << bit);
+        for byte in flips.chain(*b"\t\n \"'/<=>ABab09+&") {
+            let mut changed = xml.as_bytes().to_vec();
+            if std::mem::replace(&mut changed[at], byte) == byte {
+                continue;
+            }
+            if let Ok(rim) = Rim::parse(&changed) {
+                assert_ne!(seen(&rim), honest, "{}", String::from_utf8_lossy(&changed));
+            }
+        }
     }
 }
 
@@ -227,7 +321,7 @@ fn refuses_a_signer_that_cannot_be_read() {
     let begin = good.find("<d:X509Certificate>").unwrap();
     let end = good.find("</d:X509Data>").unwrap();
     let none = [&good[..begin], &good[end..]].concat();
-    let garbage = [&good[..begin], "<d:X509Certificate>AAAA</d:X509Certificate>", &good[end..]];
+    let garbage = [&good[..begin], "<d:X509Certificate>AAAA\n</d:X509Certificate>", &good[end..]];
     for signature in [none, garbage.concat()] {
         let error = Parts { signature, ..parts() }.parse().unwrap_err();
         assert!(matches!(error, RimError::Chain(_)), "{error}");

@@ -1,4 +1,4 @@
-//! Canonical XML 1.1 without comments, of one element and what it contains.
+//! Canonical XML 1.1 of one element and what it contains.
 
 use std::rc::Rc;
 

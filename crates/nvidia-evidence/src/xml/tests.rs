@@ -26,25 +26,76 @@ fn refuses(xml: &str) -> XmlError {
 fn writes_the_canonical_form() {
     for (xml, canonical) in [
         ("<a/>", "<a></a>"),
-        ("<a />", "<a></a>"),
-        ("<a  c='1'   b=\"2\" />", "<a b=\"2\" c=\"1\"></a>"),
+        ("<a></a>", "<a></a>"),
+        ("<a c=\"1\" b=\"2\"/>", "<a b=\"2\" c=\"1\"></a>"),
         ("<a>x<b/>y</a>", "<a>x<b></b>y</a>"),
         ("<a>\n\t <b> </b>\n</a>", "<a>\n\t <b> </b>\n</a>"),
         ("\n<a/>\n\n", "<a></a>"),
         ("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<a/>", "<a></a>"),
         ("<a b=\"&lt;&gt;&amp;&quot;&apos;\"/>", "<a b=\"&lt;>&amp;&quot;'\"></a>"),
         ("<a>&lt;&gt;&amp;&quot;&apos;\"</a>", "<a>&lt;&gt;&amp;\"'\"</a>"),
-        ("<a b='\"'/>", "<a b=\"&quot;\"></a>"),
+        ("<a b=\"'\"/>", "<a b=\"'\"></a>"),
     ] {
         assert_eq!(form(xml), canonical, "{xml}");
     }
 }
 
 #[test]
-fn leaves_comments_out_and_joins_the_text_around_them() {
-    assert_eq!(form("<!-- x --><a>1<!-- 2 -->3</a><!-- y -->"), "<a>13</a>");
-    let root = parse(b"<a>1<!-- 2 -->3</a>").unwrap();
-    assert_eq!(root.text().unwrap(), "13");
+fn refuses_other_spellings_of_what_the_canonical_form_leaves_out() {
+    for xml in [
+        "<a ></a>",
+        "<a />",
+        "<a></a >",
+        "<a></a\n>",
+        "<a  b=\"1\"/>",
+        "<a\nb=\"1\"/>",
+        "<a\tb=\"1\"/>",
+        "<a b=\"1\" />",
+        "<a b='1'/>",
+        "<a b= \"1\"/>",
+        "<a b =\"1\"/>",
+        "<a b=\"1\"  c=\"2\"/>",
+        "<a b=\"1\"\nc=\"2\"/>",
+        "<a b=\"1\"c=\"2\"/>",
+        "<a  xmlns=\"u\"/>",
+        "<a xmlns='u'/>",
+        "<!-- x --><a/>",
+        "<a/><!-- x -->",
+        "<a>1<!-- 2 -->3</a>",
+        " <a/>",
+        "<a/> ",
+        "<a/>\t\n",
+        "<?xml version=\"1.0\"?><a/>",
+        "<?xml version='1.0' encoding='UTF-8'?><a/>",
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?><a/>",
+        "<?xml  version=\"1.0\" encoding=\"UTF-8\"?><a/>",
+        "<?xml version=\"1.0\" encoding=\"UTF-8\" ?><a/>",
+        "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?><a/>",
+        "\n<?xml version=\"1.0\" encoding=\"UTF-8\"?><a/>",
+    ] {
+        refuses(xml);
+    }
+}
+
+/// Whatever byte is put in the place of another, the canonical form tells it, or it is refused.
+#[test]
+fn no_byte_can_be_another_unseen() {
+    let xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<p:a xmlns:p=\"1\" xmlns=\"2\" p:z=\"'\" \
+               b=\"&amp;\">\n\t &lt;<b/>&gt; <c d=\"e f\">x</c>\n</p:a>\n\n";
+    let honest = form(xml);
+    for at in 0..xml.len() {
+        for byte in 0..=u8::MAX {
+            let mut changed = xml.as_bytes().to_vec();
+            if std::mem::replace(&mut changed[at], byte) == byte {
+                continue;
+            }
+            if let Ok(root) = parse(&changed) {
+                let text = String::from_utf8(changed).unwrap();
+                let canonical = canonical(&root, |_| false);
+                assert_ne!(honest.as_bytes(), canonical, "{text}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -92,7 +143,7 @@ fn omits_only_children_of_the_top() {
 #[test]
 fn canonicalizing_twice_changes_nothing() {
     for xml in [
-        "<p:a xmlns:p=\"1\" p:z='\"' a='&amp;'> &lt;<b/>&gt; </p:a>",
+        "<p:a xmlns:p=\"1\" p:z=\"&quot;\" a=\"&amp;\"> &lt;<b/>&gt; </p:a>",
         "<a xmlns=\"u\"><b xmlns=\"\" c=\"d\"/></a>",
     ] {
         let once = form(xml);

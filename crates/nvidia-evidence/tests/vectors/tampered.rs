@@ -86,20 +86,32 @@ fn no_genuine_manifest_verifies_with_a_measurement_moved_or_removed() {
     }
 }
 
-/// What the canonical form leaves out may change: it carries no meaning, and none is read from it.
+/// What the canonical form leaves out carries no meaning; it has one spelling all the same, so that
+/// no byte of a document can be another.
 #[test]
-fn a_genuine_manifest_verifies_in_another_spelling() {
+fn a_genuine_manifest_is_refused_in_another_spelling() {
     let Some(vectors) = vectors() else { return };
     let xml = String::from_utf8(vectors.bytes(VBIOS_5E_01)).unwrap();
     let spellings = [
-        format!("<?xml version=\"1.0\"?>\n{xml}\n"),
+        format!("<?xml version=\"1.0\"?>\n{xml}"),
+        format!("{xml} "),
         format!("<!-- a comment -->{xml}"),
         xml.replace("\"Measurement\" index", "\"Measurement\"  \n index"),
         xml.replace(" size=\"48\"/>", " size='48'></ns0:Resource>"),
         xml.replace("<ns0:Payload ", "<!-- a comment --><ns0:Payload "),
+        xml.replace("<ns0:Payload ", "<ns0:Payload\t"),
+        xml.replace("</ns0:Payload>", "</ns0:Payload >"),
+        xml.replace("<ds:KeyInfo>", "\n<ds:KeyInfo>"),
+        xml.replace("</ds:SignatureValue>", "\n</ds:SignatureValue>"),
+        xml.replace("</ds:DigestValue>", " </ds:DigestValue>"),
+        xml.replace("<ds:X509Certificate>", "<ds:X509Certificate>\n"),
+        xml.replace("<ds:KeyInfo>", "<ds:KeyInfo Id=\"x\">"),
     ];
     for spelling in spellings {
-        let rim = Rim::parse(spelling.as_bytes()).unwrap();
-        assert_eq!(rim.verify(NVIDIA_RIM_ROOT, JUNE_2024), Ok(()));
+        assert_ne!(spelling, xml);
+        assert!(Rim::parse(spelling.as_bytes()).is_err(), "{}", &spelling[..80]);
     }
+    let declared = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{xml}");
+    let rim = Rim::parse(declared.as_bytes()).unwrap();
+    assert_eq!(rim.verify(NVIDIA_RIM_ROOT, JUNE_2024), Ok(()));
 }
