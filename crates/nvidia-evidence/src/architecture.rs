@@ -15,15 +15,13 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Hopper, Self::Blackwell, Self::Ls10];
+
     /// The architecture that a document names, as NVIDIA's own tools spell it: `HOPPER`,
     /// `BLACKWELL`, `LS10`. Nothing else is understood.
     pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "HOPPER" => Some(Self::Hopper),
-            "BLACKWELL" => Some(Self::Blackwell),
-            "LS10" => Some(Self::Ls10),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|known| known.name() == name)
     }
 
     /// The name that NVIDIA's own tools use.

@@ -169,18 +169,17 @@ impl<'a> Report<'a> {
     }
 
     fn payload(&self, devices: &Devices) -> Value {
-        let arch = |device: &subrosa_verifier::Device| device.architecture.as_str().to_uppercase();
         let list = devices.0.iter().map(|device| {
             json!({
                 "certificate": to_base64(device.chain.as_bytes()),
                 "evidence": to_base64(&device.report),
-                "arch": arch(device),
+                "arch": device.architecture.name(),
             })
         });
         json!({
             "nonce": hex::encode(self.nonce),
             "evidence_list": list.collect::<Vec<_>>(),
-            "arch": devices.0.first().map(arch),
+            "arch": devices.0.first().map(|device| device.architecture.name()),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! What devices say: the bytes that a quote binds as `devices` (spec/evidence.md section 1).
 
 use serde_json::json;
+pub use subrosa_nvidia_evidence::Architecture;
 use subrosa_protocol::encoding::to_base64;
 
 use crate::Unreadable;
@@ -30,30 +31,9 @@ pub struct Device {
     pub chain: String,
 }
 
-/// Which kind of device a report is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Architecture {
-    /// A Blackwell GPU.
-    Blackwell,
-    /// A Hopper GPU.
-    Hopper,
-    /// A third-generation NVSwitch.
-    Ls10,
-}
-
-impl Architecture {
-    /// All kinds.
-    pub const ALL: [Architecture; 3] =
-        [Architecture::Blackwell, Architecture::Hopper, Architecture::Ls10];
-
-    /// The name as documents write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Architecture::Blackwell => "blackwell",
-            Architecture::Hopper => "hopper",
-            Architecture::Ls10 => "ls10",
-        }
-    }
+/// The name as documents of ours write it.
+fn spelled(architecture: Architecture) -> String {
+    architecture.name().to_ascii_lowercase()
 }
 
 impl Devices {
@@ -64,7 +44,7 @@ impl Devices {
         }
         let device = |device: &Device| {
             json!({
-                "architecture": device.architecture.as_str(),
+                "architecture": spelled(device.architecture),
                 "report": to_base64(&device.report),
                 "chain": device.chain,
             })
@@ -85,7 +65,7 @@ impl Devices {
         let mut devices = Vec::new();
         for mut entry in object.objects("devices", DEVICES_MAX)? {
             let name = entry.text("architecture")?;
-            let known = Architecture::ALL.into_iter().find(|known| known.as_str() == name);
+            let known = Architecture::ALL.into_iter().find(|known| spelled(*known) == name);
             devices.push(Device {
                 architecture: known.ok_or(Unreadable::UnknownDevice)?,
                 report: entry.base64("report", DEVICE_REPORT_BYTES_MAX)?,

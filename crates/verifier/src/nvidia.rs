@@ -154,7 +154,7 @@ fn appraise(
         .0
         .iter()
         .map(|device| DeviceEvidence {
-            architecture: device.architecture.into(),
+            architecture: device.architecture,
             report: &device.report,
             chain_pem: device.chain.as_bytes(),
         })
@@ -298,16 +298,6 @@ impl From<Demand> for nvidia::Demand {
         match demand {
             Demand::Required => nvidia::Demand::Required,
             Demand::Waived => nvidia::Demand::Waived,
-        }
-    }
-}
-
-impl From<Architecture> for nvidia::Architecture {
-    fn from(architecture: Architecture) -> nvidia::Architecture {
-        match architecture {
-            Architecture::Blackwell => nvidia::Architecture::Blackwell,
-            Architecture::Hopper => nvidia::Architecture::Hopper,
-            Architecture::Ls10 => nvidia::Architecture::Ls10,
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha384};
 use subrosa_nvidia_evidence::{Report, Trailing, ocsp_next_update};
 use subrosa_protocol::Timestamp;
-use subrosa_verifier::{Architecture, Device, DeviceCollateral, Devices, OCSP_MAX, RIMS_MAX};
+use subrosa_verifier::{Device, DeviceCollateral, Devices, OCSP_MAX, RIMS_MAX};
 use x509_cert::Certificate;
 use x509_cert::der::{Decode, Encode};
 
@@ -71,14 +71,9 @@ pub(super) type Link = (Vec<u8>, Vec<u8>);
 fn rim_ids(device: &Device) -> Result<Vec<String>, EndorseError> {
     let report = Report::parse(&device.report, Trailing::Refuse)
         .map_err(|_| EndorseError::Evidence("a device's report cannot be read"))?;
-    let architecture = match device.architecture {
-        Architecture::Blackwell => subrosa_nvidia_evidence::Architecture::Blackwell,
-        Architecture::Hopper => subrosa_nvidia_evidence::Architecture::Hopper,
-        Architecture::Ls10 => subrosa_nvidia_evidence::Architecture::Ls10,
-    };
-    let driver = report.driver_rim_id(architecture);
+    let driver = report.driver_rim_id(device.architecture);
     let firmware = report
-        .vbios_rim_id(architecture)
+        .vbios_rim_id(device.architecture)
         .ok_or(EndorseError::Evidence("a device's report does not name its firmware"))?;
     Ok(driver.into_iter().chain([firmware]).collect())
 }

@@ -30,7 +30,8 @@ pub(crate) fn device(
     let wrong = |what| SourceError::BadAnswer { source_name, what };
     let text = |member: &str| entry.get(member).and_then(Value::as_str);
     let bytes = |member: &str| text(member).and_then(|text| STANDARD.decode(text).ok());
-    let architecture = text("arch").and_then(architecture_named);
+    let architecture =
+        text("arch").and_then(|name| Architecture::from_name(&name.to_ascii_uppercase()));
     let report = bytes("evidence").ok_or_else(|| wrong("a device's `evidence` is no base64"))?;
     let chain =
         bytes("certificate").ok_or_else(|| wrong("a device's `certificate` is no base64"))?;
@@ -50,13 +51,4 @@ pub(crate) fn chain_text(source_name: &'static str, chain: &[u8]) -> Result<Stri
         text.filter(|text| text.is_ascii() && text.starts_with("-----BEGIN CERTIFICATE-----"));
     let what = "a device's certificates are no PEM";
     text.map(str::to_owned).ok_or(SourceError::BadAnswer { source_name, what })
-}
-
-fn architecture_named(name: &str) -> Option<Architecture> {
-    match name.to_ascii_uppercase().as_str() {
-        "BLACKWELL" => Some(Architecture::Blackwell),
-        "HOPPER" => Some(Architecture::Hopper),
-        "LS10" => Some(Architecture::Ls10),
-        _ => None,
-    }
 }

@@ -2,10 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use subrosa_nvidia_evidence as nvidia;
 use subrosa_nvidia_evidence::simulator::{Node, SimulatedCollateral, SimulatedDevice};
 use subrosa_protocol::Timestamp;
-use subrosa_verifier::{Architecture, Device, DeviceCollateral, Devices};
+use subrosa_verifier::{Device, DeviceCollateral, Devices};
 
 use super::fault::Fault;
 use super::kind::SimulatedGpus;
@@ -73,13 +72,5 @@ fn node(gpus: SimulatedGpus) -> Option<Node> {
 }
 
 fn device(device: SimulatedDevice) -> Device {
-    Device {
-        architecture: match device.architecture {
-            nvidia::Architecture::Blackwell => Architecture::Blackwell,
-            nvidia::Architecture::Hopper => Architecture::Hopper,
-            nvidia::Architecture::Ls10 => Architecture::Ls10,
-        },
-        report: device.report,
-        chain: device.chain_pem,
-    }
+    Device { architecture: device.architecture, report: device.report, chain: device.chain_pem }
 }

@@ -13,7 +13,7 @@ use axum::http::{Request, Response, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use subrosa_attester::{Endorser, Services};
-use subrosa_nvidia_evidence::{Architecture, Report, Rim, Trailing};
+use subrosa_nvidia_evidence::{Report, Rim, Trailing};
 use subrosa_verifier::{AmdCollateral, AmdProduct, DeviceCollateral, Devices, IntelCollateral};
 
 /// What a service answers: by path and query, with the header that holds its signer's chain.
@@ -209,9 +209,7 @@ pub(crate) fn kds(
 pub(crate) fn nvidia(devices: &Devices, known: &DeviceCollateral) -> HashMap<String, Canned> {
     let mut answers = HashMap::new();
     let reports = devices.0.iter().map(|device| {
-        let architecture =
-            Architecture::from_name(&device.architecture.as_str().to_uppercase()).unwrap();
-        (Report::parse(&device.report, Trailing::Refuse).unwrap(), architecture)
+        (Report::parse(&device.report, Trailing::Refuse).unwrap(), device.architecture)
     });
     let ids: HashSet<String> = reports
         .flat_map(|(report, of)| [report.driver_rim_id(of), report.vbios_rim_id(of)])

@@ -129,7 +129,7 @@ async fn eight_gpus(shows_switches: bool) -> (Attestation, Result<Attested, Refu
     let entries = devices
         .0
         .iter()
-        .map(|device| entry_with(device.architecture.as_str(), &device.report, &device.chain));
+        .map(|device| entry_with(device.architecture.name(), &device.report, &device.chain));
     let gpus = json!({ "bundles": [bundle(&entries.collect())] }).to_string().into_bytes();
     let bound = report_data(&nonce(), &keyset(), &devices.to_bytes(), &workload());
     let mut answers = agents_answers(bound);

@@ -179,7 +179,7 @@ impl Payload {
         for mut entry in payload.objects("evidence_list", DEVICES_MAX)? {
             let own = entry.text_if_any("arch")?.or_else(|| common.clone());
             let known = Architecture::ALL.into_iter().find(|known| {
-                own.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(known.as_str()))
+                own.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(known.name()))
             });
             let chain = entry.base64("certificate", DEVICE_CHAIN_BYTES_MAX)?;
             devices.push(Device {
