@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use thiserror::Error;
+
 use crate::architecture::Architecture;
 use crate::chain::{Chain, ChainError};
 use crate::check::{Check, CheckName, Outcome, Refusal};
@@ -11,7 +13,7 @@ use crate::hexes::{Fingerprint, Sha384};
 use crate::measurements::{self, Comparison};
 use crate::policy::{Demand, Policy};
 use crate::report::{Report, ReportError};
-use crate::revocation::{RevocationError, Revocations};
+use crate::revocation::{AnswerError, RevocationError, Revocations};
 use crate::rim::{Edition, Found, Rim, RimIdentity, RimKind, RimStore};
 
 /// FMC leaf, boot ROM, provisioner, family, root.
@@ -68,6 +70,21 @@ pub struct DeviceClaims {
     pub protected_pcie: Option<bool>,
     /// The switches that a GPU is linked to, or a switch's own number.
     pub switch_numbers: BTreeSet<[u8; 8]>,
+}
+
+/// What came along with evidence and proves nothing about it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs)] // the fields are named by the messages
+pub enum Surplus {
+    /// About no certificate that was shown. Lists count on after answers.
+    #[error("revocation answer {index} is about no certificate shown")]
+    Answer { index: usize },
+    /// About one, beside a good answer, and not its authority's.
+    #[error("revocation answer {index}: {why}")]
+    AnswerUnproven { index: usize, why: AnswerError },
+    /// A manifest that no device needs.
+    #[error("the reference measurements for {identity} belong to no device shown")]
+    Rim { identity: RimIdentity },
 }
 
 /// The outcome of every check of one device.
@@ -136,6 +153,8 @@ pub struct Appraiser<'a> {
     at: u64,
     /// When the first of the chains that were relied on ends.
     until: u64,
+    /// The manifests that devices were compared with, by their files' fingerprints.
+    used: BTreeSet<Fingerprint>,
 }
 
 impl<'a> Appraiser<'a> {
@@ -147,6 +166,7 @@ impl<'a> Appraiser<'a> {
             revocations: Revocations::new(collateral.ocsp, collateral.crls),
             at,
             until: u64::MAX,
+            used: BTreeSet::new(),
         }
     }
 
@@ -154,6 +174,18 @@ impl<'a> Appraiser<'a> {
     /// and answers about revocation. What was accepted has to be asked anew after it.
     pub fn good_until(&self) -> u64 {
         self.revocations.until().map_or(self.until, |until| until.min(self.until))
+    }
+
+    /// What came along and proved nothing about the devices that were appraised so far. Harmless by
+    /// itself; but no check looks at its bytes, so in a document that is to have one spelling it must
+    /// not be. Ask when all devices were accepted: before, it may only not have been reached.
+    pub fn surplus(&self) -> Option<Surplus> {
+        let answer = self.revocations.surplus().map(|(index, why)| match why {
+            None => Surplus::Answer { index },
+            Some(why) => Surplus::AnswerUnproven { index, why },
+        });
+        let mut rims = self.rims.all().filter(|rim| !self.used.contains(&rim.file()));
+        answer.or_else(|| Some(Surplus::Rim { identity: rims.next()?.identity().clone() }))
     }
 
     /// Makes every check of one device; `nonce` is the one that it was asked with.
@@ -346,7 +378,7 @@ impl<'a> Appraiser<'a> {
 
     /// The manifest that the report asks for, with what it must be for.
     fn find(
-        &self,
+        &mut self,
         report: &Report,
         architecture: Architecture,
         kind: RimKind,
@@ -354,7 +386,10 @@ impl<'a> Appraiser<'a> {
         let (wanted, id) =
             wanted(report, architecture, kind).ok_or(Refusal::VersionUnknown { kind })?;
         match self.rims.find(&wanted) {
-            Found::One(rim) => Ok((wanted, rim)),
+            Found::One(rim) => {
+                self.used.insert(rim.file());
+                Ok((wanted, rim))
+            }
             Found::None => Err(Refusal::RimMissing { wanted, id }),
             Found::Ambiguous => Err(Refusal::RimAmbiguous { wanted }),
         }

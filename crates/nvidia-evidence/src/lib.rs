@@ -55,7 +55,7 @@ mod testing;
 pub mod simulator;
 
 pub use appraise::{
-    Appraisal, Appraiser, Collateral, DeviceClaims, DeviceEvidence, appraise_device,
+    Appraisal, Appraiser, Collateral, DeviceClaims, DeviceEvidence, Surplus, appraise_device,
 };
 pub use architecture::Architecture;
 pub use chain::{CHAIN_BYTES_MAX, ChainError};

@@ -16,6 +16,9 @@ use crate::x509::{Certificate, Signatures, Signed, check_extensions};
 /// Answers are 1 to 2 KiB.
 pub const OCSP_BYTES_MAX: usize = 32 * 1024;
 
+/// Responders send their own certificate, and some the authorities above it.
+const CERTIFICATES_MAX: usize = 4;
+
 const BASIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
 const OCSP_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.9");
 const OCSP_NO_CHECK: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.5");
@@ -80,7 +83,10 @@ impl OcspAnswer {
             return Err(AnswerError::Form { part: "number of statements" });
         };
         let statement = Statement::read(statement)?;
-        let certificates = signed.certificates.into_iter().flatten();
+        let certificates = signed.certificates.unwrap_or_default();
+        if certificates.len() > CERTIFICATES_MAX {
+            return Err(AnswerError::Form { part: "number of certificates" });
+        }
         let certificate = |any: AnyRef<'_>| Certificate::from_der(&any.to_der()?);
         Ok(Self {
             fingerprint: Fingerprint(crypto::sha256(der)),
@@ -88,7 +94,7 @@ impl OcspAnswer {
             signature: signed.signature.to_vec(),
             responder: responder(data.responder)?,
             produced_at: data.produced_at.to_unix_duration().as_secs(),
-            certificates: certificates.map(certificate).collect::<Result<_, _>>()?,
+            certificates: certificates.into_iter().map(certificate).collect::<Result<_, _>>()?,
             statement,
         })
     }
@@ -106,9 +112,28 @@ impl OcspAnswer {
         if !signatures.remember(self.fingerprint, signer, verify) {
             return Err(AnswerError::Signature { signer: signer.title() });
         }
+        self.check_certificates(issuer, signer, signatures)?;
         let statement = &self.statement;
         let until = window(statement.this_update.max(self.produced_at), statement.next_update, at)?;
         Ok(until.min(signer.validity().1))
+    }
+
+    /// Demands of the certificates that nothing is read from that somebody signed them: they are no
+    /// place where bytes could be changed unseen.
+    fn check_certificates(
+        &self,
+        issuer: &Certificate,
+        signer: &Certificate,
+        signatures: &Signatures,
+    ) -> Result<(), AnswerError> {
+        let known = [issuer.fingerprint(), signer.fingerprint()];
+        for other in self.certificates.iter().filter(|it| !known.contains(&it.fingerprint())) {
+            let mut issuers = self.certificates.iter().chain([issuer]);
+            if !issuers.any(|it| it.subject() == other.issuer() && signatures.holds(other, it)) {
+                return Err(AnswerError::CertificateUnsigned { subject: other.title() });
+            }
+        }
+        Ok(())
     }
 
     fn signer<'a>(

@@ -56,6 +56,9 @@ pub enum AnswerError {
     /// Somebody else signed.
     #[error("it is not signed by \"{signer}\"")]
     Signature { signer: String },
+    /// It carries a certificate that is neither its responder's nor signed by anybody it carries.
+    #[error("nobody signed the certificate \"{subject}\" that it carries")]
+    CertificateUnsigned { subject: String },
     /// Of a later time.
     #[error("it counts from {this_update}, not at {at}")]
     NotYetValid { this_update: Utc, at: Utc },
@@ -132,6 +135,8 @@ pub(crate) struct Revocations {
     lists: Vec<RevocationList>,
     /// Certificate, issuer → what was found: the authorities of eight devices are the same.
     known: HashMap<(Fingerprint, Fingerprint), Verdict>,
+    /// What became of each answer, then of each list, in the order in which they came.
+    standings: Vec<Standing>,
     /// List, issuer → whether it counts.
     known_lists: HashMap<(usize, Fingerprint), Result<u64, AnswerError>>,
     /// When the first of the answers that were relied on ends.
@@ -147,6 +152,17 @@ enum Verdict {
     Absent,
 }
 
+/// What became of an answer or a list.
+#[derive(Clone, Debug)]
+enum Standing {
+    /// No certificate was asked about that it is about.
+    Unasked,
+    /// Its authority did not have it signed.
+    Unproven(AnswerError),
+    /// It is its authority's, of whatever time.
+    Proven,
+}
+
 impl Revocations {
     pub(crate) fn new(ocsp: &[&[u8]], crls: &[&[u8]]) -> Self {
         let mut this = Self::default();
@@ -155,6 +171,7 @@ impl Revocations {
             this.unusable = Some(RevocationError::TooMany { got });
             return this;
         }
+        this.standings = vec![Standing::Unasked; got];
         for (index, der) in ocsp.iter().enumerate() {
             match OcspAnswer::parse(der) {
                 Ok(answer) => this.add(answer),
@@ -220,6 +237,16 @@ impl Revocations {
         self.until
     }
 
+    /// The first answer or list that proved nothing in what was asked so far, with its number (lists
+    /// count on after answers) and why, where it was looked at.
+    pub(crate) fn surplus(&self) -> Option<(usize, Option<AnswerError>)> {
+        self.standings.iter().enumerate().find_map(|(index, standing)| match standing {
+            Standing::Proven => None,
+            Standing::Unasked => Some((index, None)),
+            Standing::Unproven(why) => Some((index, Some(why.clone()))),
+        })
+    }
+
     fn verdict(
         &mut self,
         certificate: &Certificate,
@@ -250,10 +277,12 @@ impl Revocations {
         let mut verdict = Verdict::Absent;
         let mut forged = None;
         let serial = certificate.serial();
+        let (answers, lists) = self.standings.split_at_mut(self.answers.len());
         for index in self.by_serial.get(serial).into_iter().flatten() {
             let answer = &self.answers[*index];
             if answer.statement.is_about(certificate, issuer) {
                 let checked = answer.check(issuer, signatures, at);
+                answers[*index].learn(&checked);
                 if let Err(why) = &checked
                     && !why.is_of_time()
                 {
@@ -266,11 +295,24 @@ impl Revocations {
             let key = (index, issuer.fingerprint());
             let checked =
                 self.known_lists.entry(key).or_insert_with(|| list.check(issuer, signatures, at));
+            lists[index].learn(checked);
             verdict = verdict.and(checked.clone(), list.status(serial));
         }
         match (verdict, forged) {
             (verdict @ Verdict::NotGood(_), _) | (verdict, None) => verdict,
             (_, Some(forged)) => forged,
+        }
+    }
+}
+
+impl Standing {
+    /// What is proven under one key of a name stays so, whatever another key of that name did not sign.
+    fn learn(&mut self, checked: &Result<u64, AnswerError>) {
+        match (&self, checked) {
+            (_, Ok(_)) => *self = Self::Proven,
+            (_, Err(why)) if why.is_of_time() => *self = Self::Proven,
+            (Self::Unasked, Err(why)) => *self = Self::Unproven(why.clone()),
+            (Self::Unproven(_) | Self::Proven, Err(_)) => {}
         }
     }
 }

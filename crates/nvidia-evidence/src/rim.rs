@@ -212,6 +212,11 @@ impl Rim {
         self.signature_is_good.get_or_init(check).clone()
     }
 
+    /// SHA-256 of the file.
+    pub(crate) fn file(&self) -> Fingerprint {
+        self.file
+    }
+
     pub(crate) fn chain(&self) -> &Chain {
         &self.signature.chain
     }
@@ -328,6 +333,11 @@ impl RimStore {
             rims.push(rim);
         }
         Ok(&rims[at])
+    }
+
+    /// Every manifest, by version.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Rim> {
+        self.by_version.values().flatten()
     }
 
     /// The manifest for `wanted`. Where there is none, but one that claims the same version for

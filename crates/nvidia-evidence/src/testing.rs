@@ -129,6 +129,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) responder: &'a Issued,
     /// Whether the answer carries its responder's certificate.
     pub(crate) carries_responder: bool,
+    /// Certificates that it carries besides, DER.
+    pub(crate) carries: Vec<Vec<u8>>,
     pub(crate) by_key: bool,
     /// DER of the status.
     pub(crate) status: Vec<u8>,
@@ -159,6 +161,7 @@ impl<'a> Answer<'a> {
             issuer,
             responder,
             carries_responder: true,
+            carries: Vec::new(),
             by_key: false,
             status: GOOD.to_vec(),
             produced_at: NOW,
@@ -184,8 +187,10 @@ impl<'a> Answer<'a> {
         );
         let signature = self.responder.key.sign(&data).unwrap();
         let algorithm = tlv(0x30, &[&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3]]);
-        let certificates = tlv(0xA0, &[&tlv(0x30, &[&self.responder.der])]);
-        let certificates = if self.carries_responder { certificates } else { Vec::new() };
+        let own = if self.carries_responder { &self.responder.der[..] } else { &[] };
+        let certificates = tlv(0xA0, &[&tlv(0x30, &[own, &self.carries.concat()])]);
+        let any = self.carries_responder || !self.carries.is_empty();
+        let certificates = if any { certificates } else { Vec::new() };
         let signature = tlv(0x03, &[&[0], &signature]);
         let basic = tlv(0x30, &[&data, &algorithm, &signature, &certificates]);
         let kind = [6, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1];

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use subrosa_nvidia_evidence as nvidia;
 use subrosa_nvidia_evidence::CheckName as Made;
 use subrosa_nvidia_evidence::{
-    Appraiser, DeviceEvidence, NodeAppraisal, NodeCheckName, RimStore, Trailing,
+    Appraiser, DeviceEvidence, NodeAppraisal, NodeCheckName, RimStore, Surplus, Trailing,
 };
 use subrosa_protocol::Timestamp;
 
@@ -102,7 +102,7 @@ pub(crate) fn check(
         }
         return Timestamp(u64::MAX);
     }
-    let asked = Asked { nonce: evidence.nonce().digest(), trailing: Trailing::Refuse };
+    let asked = Asked { nonce: evidence.nonce().digest(), exactly: true };
     let until = appraise(&devices, evidence.device_collateral(), &asked, policy, now, checks);
     checks.pass(CheckName::CpuGpuChain, "the quote binds these devices' reports and chains");
     until
@@ -121,15 +121,17 @@ pub(crate) fn check_foreign(
         check_none(policy, checks);
         return;
     }
-    let asked = Asked { nonce: *nonce, trailing: Trailing::TolerateOne };
+    let asked = Asked { nonce: *nonce, exactly: false };
     appraise(devices, collateral, &asked, policy, at, checks);
     checks.absent(CheckName::CpuGpuChain, "nothing but the nonce joins the devices to the quote");
 }
 
-/// What the devices were asked, and how exactly they must have answered.
+/// What the devices were asked, and how the answer must be.
 struct Asked {
     nonce: [u8; 32],
-    trailing: Trailing,
+    /// Whether nothing may follow a report, and no collateral be needless: in a document of ours no
+    /// byte is one that no check looks at. Beside a foreign one lies what somebody happened to have.
+    exactly: bool,
 }
 
 fn appraise(
@@ -159,7 +161,8 @@ fn appraise(
             chain_pem: device.chain.as_bytes(),
         })
         .collect();
-    let policy = demands(policy, asked.trailing);
+    let trailing = if asked.exactly { Trailing::Refuse } else { Trailing::TolerateOne };
+    let policy = demands(policy, trailing);
     let mut appraiser = Appraiser::new(&collateral, &policy, now.0);
     let node = appraiser.node(&evidence, &asked.nonce);
     for (name, made) in OF_DEVICES {
@@ -168,10 +171,23 @@ fn appraise(
     for (name, made) in OF_NODES {
         record_node(name, made, &node, checks);
     }
+    if asked.exactly && node.is_accepted() {
+        refuse_surplus(appraiser.surplus(), checks);
+    }
     if checks.has_passed(CheckName::NvidiaPayloadPresent) {
         checks.pass(CheckName::NvidiaPayloadPresent, census(devices));
     }
     Timestamp(appraiser.good_until())
+}
+
+/// Refuses collateral that proved nothing about devices which are all good.
+fn refuse_surplus(surplus: Option<Surplus>, checks: &mut Checks) {
+    let Some(surplus) = surplus else { return };
+    let name = match surplus {
+        Surplus::Answer { .. } | Surplus::AnswerUnproven { .. } => CheckName::NvidiaRevocation,
+        Surplus::Rim { .. } => CheckName::NvidiaMeasurements,
+    };
+    checks.fail(name, surplus.to_string());
 }
 
 /// How many devices of each kind there are, in words.

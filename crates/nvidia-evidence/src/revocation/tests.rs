@@ -325,6 +325,38 @@ fn refuses_a_responder_that_is_not_there_or_out_of_date() {
 }
 
 #[test]
+fn accepts_the_authorities_certificates_in_an_answer() {
+    let world = world();
+    let above = [&world.middle, &world.root].map(|it| it.der.clone());
+    for carries in [&above[..], &above[..1], &above[1..]] {
+        let answer = Answer { carries: carries.to_vec(), ..world.about_leaf() };
+        assert_eq!(world.with(&answer), Ok(2));
+    }
+}
+
+#[test]
+fn refuses_a_certificate_in_an_answer_that_nobody_there_signed() {
+    let (world, other) = (world(), self::world());
+    let mut flipped = world.root.der.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let stray = other.middle.issue(responder("stray", true, true)).der;
+    for carries in [flipped, stray, other.middle.der.clone(), other.middle_responder.der.clone()] {
+        let why = world.refused_for(&Answer { carries: vec![carries], ..world.about_leaf() });
+        assert!(matches!(why, AnswerError::CertificateUnsigned { .. }), "{why}");
+    }
+}
+
+#[test]
+fn bounds_the_certificates_in_an_answer() {
+    let world = world();
+    let many =
+        |count| Answer { carries: vec![world.root.der.clone(); count], ..world.about_leaf() };
+    assert_eq!(world.with(&many(3)), Ok(2));
+    let why = unreadable(&many(4).der(), &[]);
+    assert_eq!(why, AnswerError::Form { part: "number of certificates" });
+}
+
+#[test]
 fn refuses_an_answer_that_its_responder_did_not_sign() {
     let world = world();
     let answer = world.about_leaf().der();

@@ -7,7 +7,7 @@ use subrosa_protocol::encoding::to_base64;
 use subrosa_protocol::{B256, Timestamp, keccak256};
 use subrosa_verifier::CheckName::*;
 use subrosa_verifier::{
-    Architecture, CheckName, CpuEvidence, Devices, Document, Endorsements, EventLog, Gpu, Kind,
+    CheckName, CpuEvidence, DeviceCollateral, Devices, Document, Endorsements, EventLog, Gpu, Kind,
     Outcome, Policy, Releases, Report, TdxEvidence, Unreadable, Verdict, examine,
 };
 
@@ -81,9 +81,13 @@ impl Proxy {
     }
 
     pub fn examine(&self, answer: &Value) -> Report {
+        self.examine_with(answer, &self.endorsements())
+    }
+
+    fn examine_with(&self, answer: &Value, endorsements: &Endorsements) -> Report {
         let document = Document::parse(answer.to_string().as_bytes()).unwrap();
         assert_eq!(document.kind(), Kind::VllmProxy);
-        examine(&document, &self.endorsements(), self.nonce, &self.policy, self.at)
+        examine(&document, endorsements, self.nonce, &self.policy, self.at)
     }
 
     #[track_caller]
@@ -128,16 +132,11 @@ pub fn bound(address: &[u8], nonce: &[u8; 32]) -> [u8; 64] {
 }
 
 pub fn payload(devices: &Devices, nonce: &[u8; 32]) -> Value {
-    let name = |architecture| match architecture {
-        Architecture::Blackwell => "BLACKWELL",
-        Architecture::Hopper => "HOPPER",
-        Architecture::Ls10 => "LS10",
-    };
     let entry = |device: &subrosa_verifier::Device| {
         json!({
             "certificate": to_base64(device.chain.as_bytes()),
             "evidence": to_base64(&device.report),
-            "arch": name(device.architecture),
+            "arch": device.architecture.name(),
         })
     };
     let list: Vec<Value> = devices.0.iter().map(entry).collect();
@@ -307,6 +306,30 @@ fn the_nonce_is_ours_and_never_the_one_that_the_document_repeats() {
         answer.as_object_mut().unwrap().remove("request_nonce");
     });
     proxy.accepted(&silent);
+}
+
+/// Beside a foreign document lies what somebody happened to have: what is needless there is harmless.
+#[test]
+fn collateral_that_no_device_needs_is_harmless_beside_a_foreign_document() {
+    let proxy = Proxy::new();
+    let other = Proxy::of(SimulatedCpu::TdxDstack, SimulatedGpus::Blackwell);
+    let [ours, theirs] = [&proxy, &other].map(|it| World::with(it.simulator.clone()).evidence());
+    let mut endorsements = proxy.endorsements();
+    let DeviceCollateral { rims, ocsp, crls } = theirs.device_collateral();
+    for file in rims.iter().chain(ocsp).chain(crls) {
+        endorsements.add(file).unwrap();
+    }
+    let mut spoiled = ours.device_collateral().crls[0].clone();
+    *spoiled.last_mut().unwrap() ^= 1;
+    endorsements.add(&spoiled).unwrap();
+    let report = proxy.examine_with(&proxy.answer(), &endorsements);
+    assert_eq!(report.verdict, Verdict::Accepted, "{}", report.sentence());
+
+    let rim = &theirs.device_collateral().rims[0];
+    endorsements.add(&rim[..rim.len() / 2]).unwrap();
+    let report = proxy.examine_with(&proxy.answer(), &endorsements);
+    assert_eq!(report.verdict, Verdict::Refused);
+    assert_eq!(report.first_failure().unwrap().name, NvidiaRimDigest);
 }
 
 #[test]
