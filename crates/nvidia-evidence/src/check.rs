@@ -206,3 +206,6 @@ pub enum Refusal {
     #[error("measurements {indexes:?} are active in both manifests")]
     MeasurementsOverlap { indexes: Vec<u8> },
 }
+
+#[cfg(test)]
+mod tests;

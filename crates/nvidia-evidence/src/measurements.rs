@@ -66,3 +66,6 @@ impl Comparison {
 pub(crate) fn overlap(a: &Rim, b: &Rim) -> Vec<u8> {
     a.active().map(|it| it.index).filter(|index| b.is_active(*index)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -351,3 +351,6 @@ pub(crate) fn check_serial(serial: &SerialNumber) -> Result<(), CertificateError
 pub(crate) fn seconds(time: &Time) -> u64 {
     time.to_unix_duration().as_secs()
 }
+
+#[cfg(test)]
+mod tests;

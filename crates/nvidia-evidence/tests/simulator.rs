@@ -8,7 +8,7 @@ use subrosa_nvidia_evidence::simulator::{
     DEVICE_ROOT_SHA256, Fault, Node, RIM_ROOT_SHA256, device_root_der, rim_root_der,
 };
 use subrosa_nvidia_evidence::{
-    Appraisal, Architecture, CheckName, NodeCheckName, Outcome, Policy, RimKind, Trailing,
+    Appraisal, Architecture, CheckName, NodeCheckName, Outcome, Policy, Report, RimKind, Trailing,
 };
 
 mod support;
@@ -67,6 +67,16 @@ fn collateral_changes_at_the_end_of_a_day() {
 fn works_at_both_ends_of_time() {
     for at in [0, u64::MAX] {
         assert_eq!(Node::hopper(1).collateral(at).ocsp.len(), 6);
+    }
+}
+
+#[test]
+fn the_fault_of_another_nonce_answers_another_one_whatever_was_asked() {
+    for first in [0, 1, 0x80, 0xFE, 0xFF] {
+        let nonce = [first; 32];
+        let faulty = Node::hopper(1).faulty(Fault::OtherNonce).evidence(&nonce).remove(0).report;
+        let answered = Report::parse(&faulty, Trailing::Refuse).unwrap();
+        assert_ne!(*answered.request_nonce(), nonce, "{first:#04x}");
     }
 }
 

@@ -206,3 +206,19 @@ fn some_simulated_serial_numbers_have_their_top_bit_set() {
     let signs: BTreeSet<bool> = signs.collect();
     assert_eq!(signs.len(), 2, "some have it, some have not");
 }
+
+/// Four ports to each GPU that there is, and none to one that is not.
+#[test]
+fn a_switch_tells_which_gpu_each_port_leads_to() {
+    for (gpus, shapes) in [
+        (8, shapes(&Node::hopper(8))),
+        (2, shapes(&Node::hopper(2))),
+        (0, shapes(&Node::switches(4))),
+    ] {
+        for switch in &shapes[gpus..] {
+            let ports = &switch.entry(26).unwrap()[64..];
+            let leads = |port: usize| if port / 4 < gpus { (port / 4) as u8 } else { 0xFF };
+            assert_eq!(ports, (0..64).map(leads).collect::<Vec<_>>(), "{gpus} GPUs");
+        }
+    }
+}

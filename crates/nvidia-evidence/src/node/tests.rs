@@ -95,3 +95,10 @@ fn one_protected_gpu_among_others_is_enough_to_demand_switches() {
 fn a_gpu_that_is_alone_needs_no_switches() {
     assert_eq!(switches(&machine(1, &[1, 2, 3, 4], &[])), Ok("0 switches".into()));
 }
+
+#[test]
+fn every_check_of_a_machine_has_the_name_that_reports_show() {
+    let names = NodeCheckName::ALL.map(|name| name.to_string());
+    let expected = ["devices_distinct", "one_architecture", "protected_pcie", "switches_present"];
+    assert_eq!(names, expected);
+}

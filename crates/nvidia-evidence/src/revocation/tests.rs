@@ -274,6 +274,20 @@ fn a_list_counts_from_its_first_second_to_its_last() {
 }
 
 #[test]
+fn tells_when_an_answer_is_followed_by_the_next() {
+    use crate::ocsp::ocsp_next_update;
+    let world = world();
+    let until = |next_update| Answer { next_update, ..world.about_leaf() }.der();
+    assert_eq!(ocsp_next_update(&until(Some(NOW + 7))), Some(NOW + 7));
+    assert_eq!(ocsp_next_update(&until(Some(NOW - DAY))), Some(NOW - DAY));
+    assert_eq!(ocsp_next_update(&until(None)), None);
+    let der = until(Some(NOW + 7));
+    for other in [&der[..der.len() - 1], &[], &world.root.list(&[]), &world.root.der] {
+        assert_eq!(ocsp_next_update(other), None);
+    }
+}
+
+#[test]
 fn refuses_an_answer_without_an_end_or_made_later() {
     let world = world();
     let endless = Answer { next_update: None, ..world.about_leaf() };

