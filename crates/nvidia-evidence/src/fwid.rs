@@ -9,13 +9,13 @@ use der::{Decode, Reader, Sequence, SliceReader, Tag, TagNumber, Tagged};
 use thiserror::Error;
 
 use crate::architecture::Architecture;
+use crate::crypto::SHA384_OID;
 use crate::hexes::Sha384;
 use crate::report::Report;
 use crate::x509::Certificate;
 
 const COMPOSITE_DEVICE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.5.4.1");
 const TCB_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.5.4.1.1");
-const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
 const TCB_INFO_FWIDS: u32 = 6;
 
 /// Why the firmware's identity is not proven.
@@ -79,7 +79,7 @@ struct Fwid<'a> {
 impl Fwid<'_> {
     fn sha384(&self) -> Option<Sha384> {
         let digest = self.digest.as_bytes().try_into().ok()?;
-        (self.algorithm == SHA384).then_some(Sha384(digest))
+        (self.algorithm == SHA384_OID).then_some(Sha384(digest))
     }
 }
 

@@ -208,13 +208,7 @@ fn key_hash(algorithm: &'static Algorithm, certificate: &Certificate) -> Vec<u8>
 }
 
 fn hash(algorithm: AlgorithmIdentifierRef<'_>) -> Result<&'static Algorithm, AnswerError> {
-    match algorithm.oid.to_string().as_str() {
-        "1.3.14.3.2.26" => Ok(&digest::SHA1_FOR_LEGACY_USE_ONLY),
-        "2.16.840.1.101.3.4.2.1" => Ok(&digest::SHA256),
-        "2.16.840.1.101.3.4.2.2" => Ok(&digest::SHA384),
-        "2.16.840.1.101.3.4.2.3" => Ok(&digest::SHA512),
-        _ => Err(AnswerError::Form { part: "hash algorithm" }),
-    }
+    crypto::hash_named(algorithm.oid).ok_or(AnswerError::Form { part: "hash algorithm" })
 }
 
 fn responder(id: ResponderId<'_>) -> Result<Responder, AnswerError> {

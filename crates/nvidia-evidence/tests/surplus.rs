@@ -9,9 +9,7 @@ use subrosa_nvidia_evidence::{
 
 mod support;
 
-use support::{AT, World, simulated};
-
-const DAY: u64 = 86_400;
+use support::{AT, DAY, World, simulated};
 
 /// Whether the machine is accepted, and what proved nothing about it.
 fn appraise(world: &World, policy: &Policy) -> (bool, Option<Surplus>) {

@@ -5,9 +5,7 @@ use subrosa_nvidia_evidence::{Appraiser, Collateral, Demand, DeviceEvidence, Pol
 
 mod support;
 
-use support::{AT, World, simulated};
-
-const DAY: u64 = 86_400;
+use support::{AT, DAY, World, simulated};
 
 /// Whether the node is accepted at a time, and until when what was relied on is good.
 fn appraise(world: &World, policy: &Policy, at: u64) -> (bool, u64) {

@@ -141,6 +141,27 @@ fn takes_a_raw_signature_of_two_numbers_of_48_bytes() {
 fn hashes_as_the_standard_does() {
     assert!(hex::encode(sha256(b"abc")).starts_with("ba7816bf8f01cfea"));
     assert!(hex::encode(sha384(b"abc")).starts_with("cb00753f45a35e8b"));
-    let sha1 = hash(&digest::SHA1_FOR_LEGACY_USE_ONLY, b"abc");
+    let sha1 = hash(&SHA1_FOR_LEGACY_USE_ONLY, b"abc");
     assert_eq!(hex::encode(sha1), "a9993e364706816aba3e25717850c26c9cd0d89d");
+}
+
+#[test]
+fn knows_four_hashes_by_their_names_and_no_other() {
+    let begins = |oid| {
+        let algorithm = hash_named(ObjectIdentifier::new_unwrap(oid))?;
+        Some(hex::encode(&hash(algorithm, b"abc")[..4]))
+    };
+    assert_eq!(begins("1.3.14.3.2.26").as_deref(), Some("a9993e36"));
+    assert_eq!(begins("2.16.840.1.101.3.4.2.1").as_deref(), Some("ba7816bf"));
+    assert_eq!(begins("2.16.840.1.101.3.4.2.2").as_deref(), Some("cb00753f"));
+    assert_eq!(begins("2.16.840.1.101.3.4.2.3").as_deref(), Some("ddaf35a1"));
+    // MD5, SHA-224, SHA3-384, ECDSA with SHA-384.
+    for other in [
+        "1.2.840.113549.2.5",
+        "2.16.840.1.101.3.4.2.4",
+        "2.16.840.1.101.3.4.2.9",
+        "1.2.840.10045.4.3.3",
+    ] {
+        assert_eq!(begins(other), None, "{other}");
+    }
 }

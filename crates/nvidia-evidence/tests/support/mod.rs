@@ -11,6 +11,8 @@ use subrosa_nvidia_evidence::{
 /// In 2026.
 pub const AT: u64 = 1_790_000_000;
 
+pub const DAY: u64 = 86_400;
+
 pub const NONCE: [u8; 32] = [0xA5; 32];
 
 /// All bytes that a verifier gets.
