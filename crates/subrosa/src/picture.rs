@@ -140,6 +140,64 @@ const PROCESSOR: [Plan; 4] = [
     },
 ];
 
+/// In place of a processor's maker: nobody but AWS signs a Nitro document.
+const NITRO: [Plan; 4] = [
+    Plan {
+        title: "AWS",
+        about: "signs for machines that it owns; no processor's maker does",
+        checks: &["tee_cert_chain"],
+    },
+    Plan {
+        title: "the machine",
+        about: "AWS's own, with a hypervisor of AWS's",
+        checks: &[
+            "tee_tcb_not_revoked",
+            "tee_tcb_current",
+            "tee_hardware_config",
+            "cpu_id_registry",
+        ],
+    },
+    Plan {
+        title: "the document",
+        about: "AWS's hypervisor says what runs inside an enclave, kept from all but AWS",
+        checks: &[
+            "tee_quote_structure",
+            "tee_quote_padding",
+            "tee_quote_signature",
+            "tee_debug_disabled",
+        ],
+    },
+    Plan {
+        title: "the image",
+        about: "what the enclave was started with",
+        checks: &["tee_boot_config", "tee_measurement"],
+    },
+];
+
+/// In place of everything: a service's word is all that there is.
+const TOKEN: [Plan; 3] = [
+    Plan {
+        title: "NVIDIA's service",
+        about: "signs what it found; whether the keys are its own, you must know",
+        checks: &[
+            "nvidia_token_structure",
+            "nvidia_token_algorithm",
+            "nvidia_token_validity",
+            "nvidia_nras_verified",
+        ],
+    },
+    Plan {
+        title: "the tokens",
+        about: "one over all GPUs and one for each, for the nonce that was sent",
+        checks: &["nonce_match", "nvidia_token_binding", "nvidia_distinct_devices"],
+    },
+    Plan {
+        title: "the GPUs",
+        about: "as the service says; nothing was compared here",
+        checks: &["nvidia_claims"],
+    },
+];
+
 const DEVICES: [Plan; 3] = [
     Plan {
         title: "NVIDIA's root",
@@ -217,7 +275,8 @@ impl Picture {
     pub(crate) fn of(checked: &Checked) -> Picture {
         let links =
             |plans: &[Plan]| plans.iter().filter_map(|plan| Link::of(plan, checked)).collect();
-        let mut devices: Vec<Link> = links(&DEVICES);
+        let [processor, devices, answer] = plans(&checked.kind);
+        let mut devices: Vec<Link> = links(devices);
         if devices.iter().all(|link| matches!(link.state, State::Waived | State::Unsaid)) {
             devices.clear();
         }
@@ -226,11 +285,20 @@ impl Picture {
             sentence: checked.sentence.clone(),
             accepted: checked.verdict == Verdict::Accepted,
             simulated: checked.simulated,
-            processor: links(&PROCESSOR),
+            processor: links(processor),
             devices,
             bound: chain.map_or(State::Unsaid, |check| State::of(check.outcome)),
-            answer: links(&ANSWER),
+            answer: links(answer),
         }
+    }
+}
+
+/// What a kind of file stands on: on the left, on the right, and what both lead to.
+fn plans(kind: &str) -> [&'static [Plan]; 3] {
+    match kind {
+        "nitro_document" => [&NITRO, &[], &ANSWER],
+        "nvidia_token" => [&TOKEN, &[], &[]],
+        _ => [&PROCESSOR, &DEVICES, &ANSWER],
     }
 }
 
@@ -269,7 +337,7 @@ pub(super) mod tests {
 
     use subrosa_client::export::BundleCheck;
     use subrosa_protocol::Timestamp;
-    use subrosa_verifier::CheckName;
+    use subrosa_verifier::{CheckName, Cpu, Kind};
 
     use super::*;
 
@@ -303,8 +371,46 @@ pub(super) mod tests {
         let plans = PROCESSOR.iter().chain(&DEVICES).chain(&ANSWER);
         let planned: Vec<&str> = plans.flat_map(|plan| plan.checks).copied().collect();
         assert_eq!(planned.iter().collect::<BTreeSet<_>>().len(), planned.len());
-        for name in CheckName::ALL {
+        let kind = Kind::Evidence(Cpu::Tdx);
+        for name in CheckName::ALL.into_iter().filter(|name| name.applies_to(kind)) {
             assert!(planned.contains(&name.as_str()), "{name} is in no link");
+        }
+    }
+
+    #[test]
+    fn every_check_of_a_nitro_document_or_a_token_has_its_link_and_only_one() {
+        for kind in [Kind::NitroDocument, Kind::NvidiaToken] {
+            let links = plans(kind.as_str()).into_iter().flatten();
+            let planned: Vec<&str> = links.flat_map(|plan| plan.checks).copied().collect();
+            assert_eq!(planned.iter().collect::<BTreeSet<_>>().len(), planned.len());
+            let devices = DEVICES.iter().flat_map(|plan| plan.checks).copied();
+            let left_out: Vec<&str> = match kind {
+                // It has no place for devices, and so no picture of them.
+                Kind::NitroDocument => devices.collect(),
+                _ => vec![],
+            };
+            for name in CheckName::ALL.into_iter().filter(|name| name.applies_to(kind)) {
+                let is_drawn = planned.contains(&name.as_str());
+                assert!(is_drawn != left_out.contains(&name.as_str()), "{kind:?}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_picture_of_what_no_processor_signed_begins_with_who_did() {
+        for (kind, first) in [("nitro_document", "AWS"), ("nvidia_token", "NVIDIA's service")] {
+            let mut checked = checked(Outcome::Passed, &[]);
+            checked.kind = kind.into();
+            let like = checked.checks[0].clone();
+            let names = TOKEN.iter().flat_map(|plan| plan.checks);
+            let of_tokens = names.map(|name| BundleCheck { name: (*name).into(), ..like.clone() });
+            checked.checks.extend(of_tokens);
+            let picture = Picture::of(&checked);
+            assert_eq!(picture.processor[0].title, first);
+            assert!(picture.devices.is_empty());
+            let titles = picture.processor.iter().chain(&picture.answer).map(|link| link.title);
+            let made_up = ["the maker's root", "the quote", "NVIDIA's root"];
+            assert!(titles.into_iter().all(|title| !made_up.contains(&title)));
         }
     }
 

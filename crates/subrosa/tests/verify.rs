@@ -282,7 +282,7 @@ struct Row {
     failed: &'static str,
 }
 
-const ROWS: [Row; 6] = [
+const ROWS: [Row; 14] = [
     Row {
         file: "dcap-qvl/tdx_quote",
         collateral: &["dcap-qvl/tdx_quote_collateral.json"],
@@ -324,6 +324,62 @@ const ROWS: [Row; 6] = [
         at: "2026-01-01T00:00:00Z",
         kind: "snp_report",
         failed: "amd_kds_collateral",
+    },
+    Row {
+        file: "dstack/nitro/nitro_attestation.bin",
+        collateral: &[],
+        at: "2025-12-25T13:15:34Z",
+        kind: "nitro_document",
+        failed: "",
+    },
+    Row {
+        file: "dstack/nitro/nitro_attestation.bin",
+        collateral: &[],
+        at: "2025-12-25T16:15:38Z",
+        kind: "nitro_document",
+        failed: "tee_cert_chain",
+    },
+    Row {
+        file: "dstack/dstack-attest/nitro_attestation.bin",
+        collateral: &[],
+        at: "2025-12-25T18:00:00Z",
+        kind: "nitro_document",
+        failed: "",
+    },
+    Row {
+        file: "dstack/dstack-attest/nitro_attestation_dbg.bin",
+        collateral: &[],
+        at: "2025-12-25T09:00:00Z",
+        kind: "nitro_document",
+        failed: "tee_debug_disabled",
+    },
+    Row {
+        file: "private-ml-sdk/nras_sample_response.json",
+        collateral: &[],
+        at: "2026-11-28T00:00:00Z",
+        kind: "nvidia_token",
+        failed: "nvidia_token_validity",
+    },
+    Row {
+        file: "private-ml-sdk/nras_sample_response.json",
+        collateral: &[],
+        at: "2025-10-06T18:30:00Z",
+        kind: "nvidia_token",
+        failed: "nvidia_nras_verified",
+    },
+    Row {
+        file: "private-ml-sdk/nras_sample_ppcie_response.json",
+        collateral: &[],
+        at: "2026-11-28T00:00:00Z",
+        kind: "nvidia_token",
+        failed: "nvidia_token_validity",
+    },
+    Row {
+        file: "dstack/gpu_attestation_h100.json",
+        collateral: &[],
+        at: "2026-11-28T00:00:00Z",
+        kind: "nvidia_token",
+        failed: "nvidia_token_algorithm",
     },
 ];
 

@@ -54,6 +54,18 @@ pub enum CheckName {
     SigningKeyPresent,
     /// The key of the TLS certificate is bound by the quote.
     TlsKeyBinding,
+    /// Tokens of NVIDIA's attestation service are JWTs, one over all devices and one for each.
+    NvidiaTokenStructure,
+    /// Every token is signed with the one algorithm that the service uses.
+    NvidiaTokenAlgorithm,
+    /// Every token counts at this time.
+    NvidiaTokenValidity,
+    /// Every token is signed by a key that was given as the service's, and names it as issuer.
+    NvidiaNrasVerified,
+    /// Every device's token is the one that the token over all names, of the same answer.
+    NvidiaTokenBinding,
+    /// The service claims that nothing is wrong with any device.
+    NvidiaClaims,
     /// The devices' evidence is there where policy demands it, and can be read.
     NvidiaPayloadPresent,
     /// Every device answers the nonce of this evidence.
@@ -92,7 +104,7 @@ pub enum CheckName {
 
 impl CheckName {
     /// All checks, in the order of the report.
-    pub const ALL: [CheckName; 38] = [
+    pub const ALL: [CheckName; 44] = [
         CheckName::NonceMatch,
         CheckName::BlockRecent,
         CheckName::TeeQuoteStructure,
@@ -114,6 +126,12 @@ impl CheckName {
         CheckName::TeeReportdataBinding,
         CheckName::SigningKeyPresent,
         CheckName::TlsKeyBinding,
+        CheckName::NvidiaTokenStructure,
+        CheckName::NvidiaTokenAlgorithm,
+        CheckName::NvidiaTokenValidity,
+        CheckName::NvidiaNrasVerified,
+        CheckName::NvidiaTokenBinding,
+        CheckName::NvidiaClaims,
         CheckName::NvidiaPayloadPresent,
         CheckName::NvidiaNonce,
         CheckName::NvidiaSignature,
@@ -174,6 +192,12 @@ impl CheckName {
             CheckName::TeeReportdataBinding => "tee_reportdata_binding",
             CheckName::SigningKeyPresent => "signing_key_present",
             CheckName::TlsKeyBinding => "tls_key_binding",
+            CheckName::NvidiaTokenStructure => "nvidia_token_structure",
+            CheckName::NvidiaTokenAlgorithm => "nvidia_token_algorithm",
+            CheckName::NvidiaTokenValidity => "nvidia_token_validity",
+            CheckName::NvidiaNrasVerified => "nvidia_nras_verified",
+            CheckName::NvidiaTokenBinding => "nvidia_token_binding",
+            CheckName::NvidiaClaims => "nvidia_claims",
             CheckName::NvidiaPayloadPresent => "nvidia_payload_present",
             CheckName::NvidiaNonce => "nvidia_nonce",
             CheckName::NvidiaSignature => "nvidia_signature",
@@ -224,6 +248,12 @@ impl CheckName {
             }
             CheckName::SigningKeyPresent => "signatures of a key that has ended",
             CheckName::TlsKeyBinding => "a connection that ends outside the protection",
+            CheckName::NvidiaTokenStructure => "tokens that two readers understand differently",
+            CheckName::NvidiaTokenAlgorithm => "a token that nobody signed",
+            CheckName::NvidiaTokenValidity => "a verdict of another day",
+            CheckName::NvidiaNrasVerified => "a verdict that somebody else made up",
+            CheckName::NvidiaTokenBinding => "a device's token out of another answer",
+            CheckName::NvidiaClaims => "a device with which the service found a fault",
             CheckName::NvidiaPayloadPresent => "an accelerator outside the protection",
             CheckName::NvidiaNonce => "a device's old report, replayed",
             CheckName::NvidiaSignature => "a report that no device made",
@@ -247,9 +277,21 @@ impl CheckName {
     /// Whether reports about this kind of document list the check at all.
     pub fn applies_to(self, kind: Kind) -> bool {
         match self {
-            CheckName::AmdKdsCollateral => kind.cpu() == Cpu::Snp,
-            CheckName::ComposeBinding | CheckName::EventLogIntegrity => kind.cpu() == Cpu::Tdx,
-            CheckName::IntelPcsCollateral | CheckName::TeeTcbEvaluation => kind.cpu() != Cpu::Snp,
+            CheckName::NvidiaTokenStructure
+            | CheckName::NvidiaTokenAlgorithm
+            | CheckName::NvidiaTokenValidity
+            | CheckName::NvidiaNrasVerified
+            | CheckName::NvidiaTokenBinding
+            | CheckName::NvidiaClaims => kind == Kind::NvidiaToken,
+            CheckName::NonceMatch | CheckName::NvidiaDistinctDevices => true,
+            _ if kind == Kind::NvidiaToken => false,
+            CheckName::AmdKdsCollateral => kind.cpu() == Some(Cpu::Snp),
+            CheckName::ComposeBinding | CheckName::EventLogIntegrity => {
+                kind.cpu() == Some(Cpu::Tdx)
+            }
+            CheckName::IntelPcsCollateral | CheckName::TeeTcbEvaluation => {
+                matches!(kind.cpu(), Some(Cpu::Sgx | Cpu::Tdx))
+            }
             CheckName::TeeQuotePadding => !matches!(kind, Kind::Evidence(_)),
             CheckName::TlsKeyBinding => kind == Kind::VllmProxy,
             _ => true,

@@ -565,13 +565,14 @@ pub enum Unreadable {
     /// The file is nothing that this verifier appraises.
     #[error(
         "this is no evidence that this verifier knows: neither a document of ours, nor a quote of \
-         SGX or TDX, a report of SEV-SNP, or the answer of a vllm-proxy"
+         SGX or TDX, a report of SEV-SNP, a document of AWS Nitro, nor the answer of a vllm-proxy or \
+         of NVIDIA's attestation service"
     )]
     UnknownDocument,
     /// The file is no collateral.
     #[error(
         "this is no collateral that this verifier knows: neither Intel's, AMD's nor NVIDIA's \
-         certificates, revocation lists or statements, nor a log of a start"
+         certificates, revocation lists, statements or keys, nor a log of a start"
     )]
     UnknownEndorsement,
     /// A member that no document has.

@@ -6,6 +6,8 @@
 mod der;
 mod endorsements;
 mod json;
+mod nitro;
+mod nvidia_token;
 mod pem;
 mod quote;
 mod vllm_proxy;
@@ -13,6 +15,8 @@ mod vllm_proxy;
 use subrosa_protocol::{B256, Timestamp};
 
 pub use endorsements::Endorsements;
+pub use nitro::NitroDocument;
+pub use nvidia_token::NvidiaToken;
 pub use quote::Quote;
 pub use vllm_proxy::VllmProxy;
 
@@ -20,6 +24,7 @@ use crate::check::CheckName;
 use crate::evidence::{
     APP_COMPOSE_BYTES_MAX, AmdCollateral, EVENT_LOG_BYTES_MAX, EventLog, Evidence, Unreadable,
 };
+use crate::json::Value;
 use crate::kind::{Cpu, Kind};
 use crate::policy::Policy;
 use crate::quoted::{Against, Quoted};
@@ -44,6 +49,10 @@ const DOCUMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub enum Document {
     /// A document of ours.
     Evidence(Evidence),
+    /// An attestation document of AWS Nitro.
+    Nitro(NitroDocument),
+    /// Tokens of NVIDIA's attestation service.
+    NvidiaToken(NvidiaToken),
     /// A quote or report as the hardware gave it.
     Quote(Quote),
     /// The answer of a vllm-proxy.
@@ -51,8 +60,9 @@ pub enum Document {
 }
 
 impl Document {
-    /// Reads a file: a document of ours, the answer of a vllm-proxy, a dstack guest agent's answer to
-    /// `GetQuote` or `Attest`, or a bare quote or report, as binary, hex or base64.
+    /// Reads a file: a document of ours, the answer of a vllm-proxy or of NVIDIA's attestation
+    /// service, a dstack guest agent's answer to `GetQuote` or `Attest`, or a bare quote, report or
+    /// Nitro document, as binary, hex or base64.
     ///
     /// # Errors
     /// [`Unreadable`], which says which member is wrong and how, or that the file is nothing of these.
@@ -60,33 +70,41 @@ impl Document {
         if bytes.len() > DOCUMENT_BYTES_MAX {
             return Err(Unreadable::TooLong { got: bytes.len(), max: DOCUMENT_BYTES_MAX });
         }
-        if let Some(quote) = Quote::from_binary(bytes)? {
-            return Ok(Document::Quote(quote));
+        if let Some(document) = quote::from_binary(bytes)? {
+            return Ok(document);
         }
         let text = str::from_utf8(bytes).map_err(|_| Unreadable::UnknownDocument)?;
         if text.trim_start().starts_with('{') {
             return Document::parse_json(bytes);
         }
+        if text.trim_start().starts_with('[') {
+            return NvidiaToken::read(Value::parse(bytes)?, "").map(Document::NvidiaToken);
+        }
         let decoded = json::from_hex(text.trim()).or_else(|| json::from_base64(text));
-        let quote = Quote::from_binary(&decoded.ok_or(Unreadable::UnknownDocument)?)?;
-        quote.map(Document::Quote).ok_or(Unreadable::UnknownDocument)
+        let document = quote::from_binary(&decoded.ok_or(Unreadable::UnknownDocument)?)?;
+        document.ok_or(Unreadable::UnknownDocument)
     }
 
     fn parse_json(bytes: &[u8]) -> Result<Document, Unreadable> {
-        let object = Foreign::parse(bytes)?;
+        let mut object = Foreign::parse(bytes)?;
         if object.has("keyset") {
             return Evidence::parse(bytes).map(Document::Evidence);
         }
         if VllmProxy::is_one(&object) {
             return VllmProxy::read(object).map(Document::VllmProxy);
         }
-        Quote::from_json(object).map(Document::Quote)
+        if let Some(bundle) = object.take("detached_eat")? {
+            return NvidiaToken::read(bundle, "detached_eat").map(Document::NvidiaToken);
+        }
+        quote::from_json(object)
     }
 
     /// What kind of document it is.
     pub fn kind(&self) -> Kind {
         match self {
             Document::Evidence(evidence) => Kind::Evidence(evidence.cpu().cpu()),
+            Document::Nitro(_) => Kind::NitroDocument,
+            Document::NvidiaToken(_) => Kind::NvidiaToken,
             Document::Quote(quote) => Kind::Quote(quote.cpu()),
             Document::VllmProxy(_) => Kind::VllmProxy,
         }
@@ -111,6 +129,8 @@ pub fn examine(
 ) -> Report {
     let checks = match document {
         Document::Evidence(evidence) => return reexamine(evidence, nonce, policy, at),
+        Document::Nitro(nitro) => nitro::examine(nitro, nonce, policy, at),
+        Document::NvidiaToken(token) => nvidia_token::examine(token, endorsements, nonce, at),
         Document::Quote(quote) => quote::examine(quote, endorsements, nonce, policy, at),
         Document::VllmProxy(proxy) => vllm_proxy::examine(proxy, endorsements, nonce, policy, at),
     };

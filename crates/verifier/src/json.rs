@@ -1,5 +1,6 @@
 //! JSON as it stands in a document: doubled members stay doubled, for readers to refuse.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -23,6 +24,15 @@ impl Value {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Unreadable> {
         serde_json::from_slice(bytes)
             .map_err(|error| Unreadable::NotJson { line: error.line(), column: error.column() })
+    }
+
+    /// Whether an object at whatever depth has a member twice.
+    fn has_doubled(&self) -> bool {
+        match self {
+            Value::List(list) => list.iter().any(Value::has_doubled),
+            Value::Object(members) => have_doubled(members),
+            Value::Bool(_) | Value::Null | Value::Number(_) | Value::Text(_) => false,
+        }
     }
 
     /// The value as JSON; doubled members stay doubled, for the next reader to refuse.
@@ -62,6 +72,12 @@ impl Value {
             Value::Text(value) => write_text(value, text),
         }
     }
+}
+
+/// Whether one of an object's members, or one inside them, stands twice.
+pub(crate) fn have_doubled(members: &[(String, Value)]) -> bool {
+    let mut names = BTreeSet::new();
+    members.iter().any(|(name, value)| !names.insert(name) || value.has_doubled())
 }
 
 fn write_text(value: &str, text: &mut String) {

@@ -31,6 +31,10 @@ impl fmt::Display for Cpu {
 pub enum Kind {
     /// Our own evidence document.
     Evidence(Cpu),
+    /// An attestation document of AWS Nitro, which no processor's maker vouches for.
+    NitroDocument,
+    /// A token of NVIDIA's attestation service, and one for each device.
+    NvidiaToken,
     /// A quote or report as the hardware gave it, without anything around it.
     Quote(Cpu),
     /// The document of a vllm-proxy (reference form of NEAR AI, Phala and others), on TDX.
@@ -38,11 +42,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The processor behind it.
-    pub fn cpu(self) -> Cpu {
+    /// The processor behind it; none where no processor signed anything.
+    pub fn cpu(self) -> Option<Cpu> {
         match self {
-            Kind::Evidence(cpu) | Kind::Quote(cpu) => cpu,
-            Kind::VllmProxy => Cpu::Tdx,
+            Kind::Evidence(cpu) | Kind::Quote(cpu) => Some(cpu),
+            Kind::NitroDocument | Kind::NvidiaToken => None,
+            Kind::VllmProxy => Some(Cpu::Tdx),
         }
     }
 
@@ -52,6 +57,8 @@ impl Kind {
             Kind::Evidence(Cpu::Sgx) => "sgx_evidence",
             Kind::Evidence(Cpu::Snp) => "snp_evidence",
             Kind::Evidence(Cpu::Tdx) => "tdx_evidence",
+            Kind::NitroDocument => "nitro_document",
+            Kind::NvidiaToken => "nvidia_token",
             Kind::Quote(Cpu::Sgx) => "sgx_quote",
             Kind::Quote(Cpu::Snp) => "snp_report",
             Kind::Quote(Cpu::Tdx) => "tdx_quote",

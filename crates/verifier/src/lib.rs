@@ -18,6 +18,7 @@
 //! of hardware is one file.
 
 mod attested;
+mod certificate;
 mod chain;
 mod check;
 mod dcap;
@@ -55,17 +56,17 @@ pub use evidence::{
     EVENT_LOG_BYTES_MAX, EventLog, Evidence, ISSUER_CHAIN_BYTES_MAX, IntelCollateral, OCSP_MAX,
     Parts, QUOTE_BYTES_MAX, RIMS_MAX, SgxEvidence, SnpEvidence, TdxEvidence, Unreadable,
 };
-pub use foreign::{Document, Endorsements, Quote, VllmProxy, examine};
+pub use foreign::{Document, Endorsements, NitroDocument, NvidiaToken, Quote, VllmProxy, examine};
 pub use kind::{Cpu, Kind};
 pub use nonce::{Block, ChainView, Freshness, Nonce, report_data};
 pub use policy::{
-    AMD_ARK_GENOA_SHA256, AMD_ARK_MILAN_SHA256, AMD_ARK_TURIN_SHA256, Absent, Allowed, AmdPolicy,
-    AmdProduct, AmdTcb, AmdTcbFloors, Bit, ConfigId, Debug, Demand, Gpu, GuestPolicyBits, HostData,
-    INTEL_ROOT_SHA256, IdBlock, IntelPolicy, IntelTcbStatus, KeyDigest, Machines, Modules,
-    NVIDIA_DEVICE_ROOT_SHA256, NVIDIA_RIM_ROOT_SHA256, NonceKind, NoncePolicy, NvidiaPolicy,
-    PlatformBits, Policy, PolicyError, Releases, Root, Roots, SIMULATOR_AMD_ROOT_SHA256,
-    SIMULATOR_NVIDIA_DEVICE_ROOT_SHA256, SIMULATOR_NVIDIA_RIM_ROOT_SHA256, SIMULATOR_ROOT_SHA256,
-    SgxPolicy, Stated, TdxPolicy, Trust,
+    AMD_ARK_GENOA_SHA256, AMD_ARK_MILAN_SHA256, AMD_ARK_TURIN_SHA256, AWS_NITRO_ROOT_SHA256,
+    Absent, Allowed, AmdPolicy, AmdProduct, AmdTcb, AmdTcbFloors, Bit, ConfigId, Debug, Demand,
+    Gpu, GuestPolicyBits, HostData, INTEL_ROOT_SHA256, IdBlock, IntelPolicy, IntelTcbStatus,
+    KeyDigest, Machines, Modules, NVIDIA_DEVICE_ROOT_SHA256, NVIDIA_RIM_ROOT_SHA256, NonceKind,
+    NoncePolicy, NvidiaPolicy, PlatformBits, Policy, PolicyError, Releases, Root, Roots,
+    SIMULATOR_AMD_ROOT_SHA256, SIMULATOR_NVIDIA_DEVICE_ROOT_SHA256,
+    SIMULATOR_NVIDIA_RIM_ROOT_SHA256, SIMULATOR_ROOT_SHA256, SgxPolicy, Stated, TdxPolicy, Trust,
 };
 pub use quote::{BadQuote, TrimmedQuote, sgx_measurement, tdx_measurement, trim_quote};
 pub use release_proof::{

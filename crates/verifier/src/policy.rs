@@ -3,6 +3,7 @@
 mod absent;
 mod amd;
 mod intel;
+mod nitro;
 mod nvidia;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ pub use amd::{
 };
 pub(crate) use intel::XFAM_OF_TDX;
 pub use intel::{ConfigId, IntelPolicy, IntelTcbStatus, Modules, SgxPolicy, Stated, TdxPolicy};
+pub use nitro::AWS_NITRO_ROOT_SHA256;
 pub use nvidia::{
     Demand, NVIDIA_DEVICE_ROOT_SHA256, NVIDIA_RIM_ROOT_SHA256, NvidiaPolicy,
     SIMULATOR_NVIDIA_DEVICE_ROOT_SHA256, SIMULATOR_NVIDIA_RIM_ROOT_SHA256,
@@ -133,6 +135,8 @@ pub struct Roots {
     pub intel: Root,
     /// The roots of SEV-SNP, one a generation of chips.
     pub amd: Root,
+    /// The root of AWS Nitro, which signs for no pod of ours.
+    pub nitro: Root,
     /// The root of GPUs and switches.
     pub nvidia_device: Root,
     /// The root of NVIDIA's reference measurements.
@@ -142,7 +146,7 @@ pub struct Roots {
 impl Roots {
     /// The same for every vendor.
     pub fn all(root: Root) -> Roots {
-        Roots { intel: root, amd: root, nvidia_device: root, nvidia_rim: root }
+        Roots { intel: root, amd: root, nitro: root, nvidia_device: root, nvidia_rim: root }
     }
 
     fn are_vendors(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The verdict in one sentence: what was shown, and what was not.
 
 use crate::check::CheckName;
-use crate::kind::Kind;
+use crate::kind::{Cpu, Kind};
 use crate::report::{Check, Outcome, Report, Verdict};
 
 impl Report {
@@ -30,57 +30,93 @@ impl Report {
     }
 
     fn shown(&self) -> String {
-        let passed = |name| self.outcome(name) == Outcome::Passed;
-        let cpu = self.kind.cpu();
+        match self.kind {
+            Kind::Evidence(cpu) => self.shown_by_evidence(cpu),
+            Kind::NitroDocument => self.shown_by_aws(),
+            Kind::NvidiaToken => self.shown_by_tokens(),
+            Kind::Quote(cpu) => self.shown_by_quote(cpu),
+            Kind::VllmProxy => self.shown_by_proxy(),
+        }
+    }
+
+    fn passed(&self, name: CheckName) -> bool {
+        self.outcome(name) == Outcome::Passed
+    }
+
+    /// Words for a nonce that was answered; nothing where none was asked for.
+    fn if_fresh(&self, words: &'static str) -> &'static str {
+        if self.passed(CheckName::NonceMatch) { words } else { "" }
+    }
+
+    fn hardware(&self, cpu: Cpu) -> String {
         let tcb = self.check(CheckName::TeeTcbCurrent).map_or("", |check| &check.seen);
         // A policy of one's own may accept what its maker no longer calls current.
-        let hardware = match self.policy != "custom" || tcb.contains("status UpToDate") {
+        match self.policy != "custom" || tcb.contains("status UpToDate") {
             true => format!("genuine, current {cpu} hardware"),
             false => format!("genuine {cpu} hardware, as current as the policy demands,"),
-        };
-        let devices = match passed(CheckName::NvidiaMeasurements) {
+        }
+    }
+
+    fn shown_by_evidence(&self, cpu: Cpu) -> String {
+        let hardware = self.hardware(cpu);
+        let devices = match self.passed(CheckName::NvidiaMeasurements) {
             true => " with attested NVIDIA devices",
             false => "",
         };
-        let fresh = passed(CheckName::NonceMatch);
-        match self.kind {
-            Kind::Evidence(_) => {
-                let fresh = match fresh {
-                    true => "it answers the nonce",
-                    false => "how fresh it is was not asked",
-                };
-                format!(
-                    "a released image on {hardware}{devices} holds the signer's key and serves the \
-                     released models; {fresh}"
-                )
+        let fresh = match self.passed(CheckName::NonceMatch) {
+            true => "it answers the nonce",
+            false => "how fresh it is was not asked",
+        };
+        format!(
+            "a released image on {hardware}{devices} holds the signer's key and serves the \
+             released models; {fresh}"
+        )
+    }
+
+    fn shown_by_aws(&self) -> String {
+        let fresh = self.if_fresh(", answering the nonce");
+        format!(
+            "a genuine document of AWS Nitro{fresh}: AWS vouches for the enclave image in \
+             tee_measurement, and nobody else does; AWS owns the machine, its hypervisor and the key, \
+             so nothing is kept from AWS; says nothing about keys or models"
+        )
+    }
+
+    fn shown_by_tokens(&self) -> String {
+        let fresh = self.if_fresh(", which answered the nonce");
+        format!(
+            "NVIDIA's attestation service, if the given keys are its own, says that it found nothing \
+             wrong with these GPUs{fresh}; nothing was compared here, and nothing is said about the \
+             machine around them, software or models"
+        )
+    }
+
+    fn shown_by_quote(&self, cpu: Cpu) -> String {
+        let hardware = self.hardware(cpu);
+        let fresh = self.if_fresh(", answering the nonce");
+        let software = match self.passed(CheckName::TeeMeasurement) {
+            true => ", running a released image; says nothing about keys or models",
+            false => "; says nothing about keys, software or models",
+        };
+        format!("{hardware}{fresh}{software}")
+    }
+
+    fn shown_by_proxy(&self) -> String {
+        let hardware = self.hardware(Cpu::Tdx);
+        let beside = match self.passed(CheckName::NvidiaMeasurements) {
+            true => {
+                "; genuine NVIDIA devices answered the same nonce, on this machine or on another"
             }
-            Kind::Quote(_) => {
-                let fresh = if fresh { ", answering the nonce" } else { "" };
-                let software = match passed(CheckName::TeeMeasurement) {
-                    true => "running a released image; says nothing about keys or models",
-                    false => "says nothing about keys, software or models",
-                };
-                let joint = if passed(CheckName::TeeMeasurement) { ", " } else { "; " };
-                format!("{hardware}{fresh}{joint}{software}")
-            }
-            Kind::VllmProxy => {
-                let beside = match passed(CheckName::NvidiaMeasurements) {
-                    true => {
-                        "; genuine NVIDIA devices answered the same nonce, on this machine or \
-                             on another"
-                    }
-                    false => "",
-                };
-                let fresh = if fresh { ", answering the nonce" } else { "" };
-                let software = match passed(CheckName::TeeMeasurement) {
-                    true => "a released image,",
-                    false => "whose software is unknown,",
-                };
-                format!(
-                    "{hardware}{fresh}: its guest, {software} names the signing key{beside}; says \
-                     nothing about models"
-                )
-            }
-        }
+            false => "",
+        };
+        let fresh = self.if_fresh(", answering the nonce");
+        let software = match self.passed(CheckName::TeeMeasurement) {
+            true => "a released image,",
+            false => "whose software is unknown,",
+        };
+        format!(
+            "{hardware}{fresh}: its guest, {software} names the signing key{beside}; says nothing \
+             about models"
+        )
     }
 }

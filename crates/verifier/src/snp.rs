@@ -1,16 +1,15 @@
 //! AMD SEV-SNP: from the pinned root down to what the guest had signed (spec/evidence.md section
 //! 11).
 
-mod certificate;
 mod report;
 mod vcek;
 
 use sha2::{Digest, Sha256};
 use subrosa_protocol::{B256, Timestamp};
 
-use self::certificate::{Certificate, RevocationList};
 use self::report::chip_id_bytes;
 use self::vcek::Vcek;
+use crate::certificate::{Algorithm, Certificate, RevocationList};
 use crate::check::CheckName;
 use crate::evidence::{AmdCollateral, SnpEvidence};
 use crate::policy::{
@@ -139,7 +138,8 @@ impl Chain {
     fn check(collateral: &AmdCollateral, root: Root, now: Timestamp) -> Result<Chain, String> {
         let read = |name: &str, der: &[u8]| match der {
             [] => Err(format!("the collateral lacks the {name}")),
-            der => Certificate::parse(der).map_err(|error| format!("the {name} {error}")),
+            der => Certificate::parse(der, Algorithm::RsaPss)
+                .map_err(|error| format!("the {name} {error}")),
         };
         let ark = read("ARK", &collateral.ark)?;
         let ask = read("ASK", &collateral.ask)?;
@@ -275,7 +275,7 @@ impl SnpReport<'_> {
     /// Whether the key of this certificate, DER, signed the report. It tells the right certificate
     /// among some; who issued it, and whether it still counts, is another question.
     pub fn is_signed_by(&self, certificate: &[u8]) -> bool {
-        Certificate::parse(certificate)
+        Certificate::parse(certificate, Algorithm::RsaPss)
             .and_then(|certificate| certificate.check_ecdsa(self.signed(), &self.signature()))
             .is_ok()
     }

@@ -64,9 +64,10 @@ fn table(pods: &[PodView]) -> Table {
 /// The hardware that a report is of: the processor, and the devices that were seen beside it.
 pub(crate) fn hardware(report: &Report) -> String {
     let cpu = match report.kind.cpu() {
-        Cpu::Sgx => "SGX",
-        Cpu::Snp => "SEV-SNP",
-        Cpu::Tdx => "TDX",
+        None => "no processor",
+        Some(Cpu::Sgx) => "SGX",
+        Some(Cpu::Snp) => "SEV-SNP",
+        Some(Cpu::Tdx) => "TDX",
     };
     let present = |check: &&Check| check.name == CheckName::NvidiaPayloadPresent;
     match report.checks.iter().find(present) {

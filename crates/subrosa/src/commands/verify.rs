@@ -15,9 +15,10 @@ use subrosa_client::export::{self, Against, BUNDLE_BYTES_MAX, BundleCheck};
 use subrosa_protocol::hash::sha256;
 use subrosa_protocol::{B256, Timestamp};
 use subrosa_verifier::{
-    AMD_ARK_GENOA_SHA256, AMD_ARK_MILAN_SHA256, AMD_ARK_TURIN_SHA256, Cpu, Document, Endorsements,
-    INTEL_ROOT_SHA256, NVIDIA_DEVICE_ROOT_SHA256, NVIDIA_RIM_ROOT_SHA256, Outcome, Policy,
-    Releases, Root, SIMULATOR_AMD_ROOT_SHA256, SIMULATOR_ROOT_SHA256, Trust, Verdict, examine,
+    AMD_ARK_GENOA_SHA256, AMD_ARK_MILAN_SHA256, AMD_ARK_TURIN_SHA256, AWS_NITRO_ROOT_SHA256, Cpu,
+    Document, Endorsements, INTEL_ROOT_SHA256, Kind, NVIDIA_DEVICE_ROOT_SHA256,
+    NVIDIA_RIM_ROOT_SHA256, Outcome, Policy, Releases, Root, SIMULATOR_AMD_ROOT_SHA256,
+    SIMULATOR_ROOT_SHA256, Trust, Verdict, examine,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -35,10 +36,11 @@ pub(crate) const UNREADABLE: u8 = 2;
 const ROOT_BYTES_MAX: usize = 64 * 1024;
 
 /// The roots that a strict policy trusts anyway.
-const VENDORS: [B256; 6] = [
+const VENDORS: [B256; 7] = [
     AMD_ARK_GENOA_SHA256,
     AMD_ARK_MILAN_SHA256,
     AMD_ARK_TURIN_SHA256,
+    AWS_NITRO_ROOT_SHA256,
     INTEL_ROOT_SHA256,
     NVIDIA_DEVICE_ROOT_SHA256,
     NVIDIA_RIM_ROOT_SHA256,
@@ -76,9 +78,16 @@ fn next_step(common: &Common, args: &VerifyArgs, checked: &Checked) -> Option<&'
             "give AMD's certificates of the chip and above it (VCEK, ASK, ARK) and its revocation list \
              with --collateral FILE, each or all in one PEM",
         ),
-        "nonce_match" if args.nonce.is_none() && checked.kind == "vllm_proxy" => {
+        "nonce_match"
+            if args.nonce.is_none()
+                && matches!(checked.kind.as_str(), "vllm_proxy" | "nvidia_token") =>
+        {
             Some("give the nonce that you sent with --nonce HEX")
         }
+        "nvidia_nras_verified" if failed.seen.contains("was given") => Some(
+            "give the service's keys of the token's day with --collateral FILE: the JSON Web Key Set \
+             that it publishes at /.well-known/jwks.json",
+        ),
         "tee_cert_chain" if names_none && simulated() => {
             Some("the evidence is simulated: name the network that allows it with --network FILE")
         }
@@ -138,7 +147,7 @@ pub(crate) fn check(common: &Common, args: &VerifyArgs) -> Result<Checked, Strin
     }
     let document = Document::parse(&bytes).map_err(|error| error.to_string())?;
     let mut policy = policy.unwrap_or_else(|| preset(network.as_ref()));
-    trust_roots(&mut policy, &args.root, document.kind().cpu())?;
+    trust_roots(&mut policy, &args.root, document.kind())?;
     let mut endorsements = Endorsements::default();
     for path in &args.collateral {
         let file = read(path, BUNDLE_BYTES_MAX)?;
@@ -165,7 +174,7 @@ fn check_bundle(
     if !args.root.is_empty() {
         let mut rooted = policy.unwrap_or_else(|| preset(network));
         let cpu = export::cpu(bytes).map_err(|error| error.to_string())?;
-        trust_roots(&mut rooted, &args.root, cpu)?;
+        trust_roots(&mut rooted, &args.root, Kind::Evidence(cpu))?;
         policy = Some(rooted);
     }
     let (policy, at, block) = (policy.as_ref(), args.at, args.block);
@@ -186,12 +195,11 @@ fn preset(network: Option<&Network>) -> Policy {
 }
 
 /// Trusts the named roots instead of the vendors'; everything that is said then says so.
-fn trust_roots(policy: &mut Policy, roots: &[String], cpu: Cpu) -> Result<(), String> {
+fn trust_roots(policy: &mut Policy, roots: &[String], kind: Kind) -> Result<(), String> {
     for named in roots {
         let (vendor, path) = match named.split_once('=') {
             Some((vendor, path)) => (vendor, path),
-            None if cpu == Cpu::Snp => ("amd", named.as_str()),
-            None => ("intel", named.as_str()),
+            None => (maker(kind)?, named.as_str()),
         };
         let pem = read(Path::new(path), ROOT_BYTES_MAX)?;
         let certificate = CertificateDer::from_pem_slice(&pem)
@@ -200,10 +208,11 @@ fn trust_roots(policy: &mut Policy, roots: &[String], cpu: Cpu) -> Result<(), St
         let place = match vendor {
             "amd" => &mut policy.roots.amd,
             "intel" => &mut policy.roots.intel,
+            "nitro" => &mut policy.roots.nitro,
             "nvidia-device" => &mut policy.roots.nvidia_device,
             "nvidia-rim" => &mut policy.roots.nvidia_rim,
             _ => {
-                let known = "intel, amd, nvidia-device, nvidia-rim";
+                let known = "intel, amd, nitro, nvidia-device, nvidia-rim";
                 return Err(format!("--root names an unknown vendor, write one of {known}"));
             }
         };
@@ -214,6 +223,18 @@ fn trust_roots(policy: &mut Policy, roots: &[String], cpu: Cpu) -> Result<(), St
         }
     }
     Ok(())
+}
+
+/// Whose root a file stands on, where it has one.
+fn maker(kind: Kind) -> Result<&'static str, String> {
+    match (kind, kind.cpu()) {
+        (Kind::NvidiaToken, _) => Err("tokens of NVIDIA's attestation service have no root: give \
+                                       its key set with --collateral"
+            .into()),
+        (Kind::NitroDocument, _) => Ok("nitro"),
+        (_, Some(Cpu::Snp)) => Ok("amd"),
+        (_, _) => Ok("intel"),
+    }
 }
 
 fn now() -> Timestamp {

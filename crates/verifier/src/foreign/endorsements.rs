@@ -1,10 +1,12 @@
 //! What vendors say about hardware, collected from files: told apart by what is in them.
 //!
 //! Nothing is believed here. Each piece carries its vendor's signature, which the appraisal checks;
-//! a wrong piece makes a refusal, never an acceptance.
+//! a wrong piece makes a refusal, never an acceptance. The one exception is a set of keys for tokens,
+//! which nobody signed: what passes under it is said to.
 
 use super::der::{Der, classify};
 use super::json::Foreign;
+use super::nvidia_token::{ServiceKey, read_keys};
 use super::pem;
 use crate::event_log::ccel_used;
 use crate::evidence::{
@@ -41,6 +43,7 @@ pub struct Endorsements {
     amd: AmdPieces,
     devices: DeviceCollateral,
     event_log: Option<EventLog>,
+    service_keys: Vec<ServiceKey>,
 }
 
 /// Intel's collateral, piece by piece.
@@ -79,7 +82,11 @@ impl Endorsements {
     /// its signature; certificates and revocation lists of Intel, AMD or NVIDIA, in PEM or DER; a
     /// reference measurement (XML) or a revocation answer (OCSP) of NVIDIA's; a document of ours,
     /// whose collateral is taken; the log of a firmware (CCEL); a dstack guest agent's description of
-    /// its application.
+    /// its application; the key set of NVIDIA's attestation service.
+    ///
+    /// # Security
+    /// A key set is signed by nobody: a token that passes under it is the word of whoever holds its
+    /// keys.
     ///
     /// # Errors
     /// [`Unreadable`], also where another file already said something else about the same.
@@ -172,6 +179,11 @@ impl Endorsements {
     /// What it takes to check devices.
     pub(super) fn devices(&self) -> &DeviceCollateral {
         &self.devices
+    }
+
+    /// The keys that were given as those of NVIDIA's attestation service.
+    pub(super) fn service_keys(&self) -> &[ServiceKey] {
+        &self.service_keys
     }
 
     /// The log of a start, where a file held one.
@@ -269,10 +281,26 @@ impl Endorsements {
             let log = read_application(&mut object)?;
             return set(&mut self.event_log, log, "event log");
         }
+        if object.has("keys") {
+            return self.add_service_keys(read_keys(&mut object)?);
+        }
         if object.has("attestation") {
             return self.add_envelope(&object.hex("attestation", FILE_BYTES_MAX)?);
         }
         Err(Unreadable::UnknownEndorsement)
+    }
+
+    fn add_service_keys(&mut self, keys: Vec<ServiceKey>) -> Result<(), Unreadable> {
+        for key in keys {
+            match self.service_keys.iter().find(|known| known.id == key.id) {
+                Some(known) if *known != key => {
+                    return Err(Unreadable::Contradiction { what: "key of one name" });
+                }
+                Some(_) => {}
+                None => self.service_keys.push(key),
+            }
+        }
+        Ok(())
     }
 
     fn add_evidence(&mut self, evidence: &Evidence) -> Result<(), Unreadable> {

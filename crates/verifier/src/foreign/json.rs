@@ -6,7 +6,7 @@
 use subrosa_protocol::encoding;
 
 use crate::Unreadable;
-use crate::json::Value;
+use crate::json::{Value, have_doubled};
 
 /// A foreign object; members are taken by name, and those that nobody takes do not matter.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,21 @@ impl Foreign {
         self.members.iter().any(|(known, _)| known == name)
     }
 
+    /// Whether the object, or one inside it, has a member twice.
+    pub(super) fn has_doubled(&self) -> bool {
+        have_doubled(&self.members)
+    }
+
+    /// All members that nobody has taken; those that were taken are null.
+    pub(super) fn members(&self) -> &[(String, Value)] {
+        &self.members
+    }
+
+    /// Looks at a member of an object in which none stands twice.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.members.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
     /// The member's path, as errors name it. Only names of ours ever stand in it.
     pub(super) fn path(&self, name: &str) -> String {
         match self.path.as_str() {
@@ -42,7 +57,7 @@ impl Foreign {
     }
 
     /// Takes a member; null says as much as nothing.
-    fn take(&mut self, name: &str) -> Result<Option<Value>, Unreadable> {
+    pub(super) fn take(&mut self, name: &str) -> Result<Option<Value>, Unreadable> {
         let mut found = None;
         for (known, value) in &mut self.members {
             if known == name {

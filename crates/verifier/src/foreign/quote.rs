@@ -4,7 +4,8 @@ use subrosa_protocol::{B256, Timestamp};
 
 use super::endorsements::Endorsements;
 use super::json::Foreign;
-use super::{appraise_quote, pem, read_dstack_log};
+use super::nitro::NitroDocument;
+use super::{Document, appraise_quote, pem, read_dstack_log};
 use crate::check::CheckName;
 use crate::evidence::{EventLog, QUOTE_BYTES_MAX, Unreadable};
 use crate::kind::{Cpu, Kind};
@@ -35,6 +36,7 @@ const INTEL_VERSION_SGX_ONLY: u16 = 3;
 /// An envelope of dstack's starts with its version, the platform, and the length of what follows.
 const ENVELOPE_VERSION: u8 = 0;
 const ENVELOPE_TDX: u8 = 0;
+const ENVELOPE_NITRO: u8 = 2;
 const ENVELOPE_SNP: u8 = 3;
 
 /// An envelope holds a quote, a log, and a description of the machine.
@@ -76,12 +78,8 @@ impl Quote {
         Quote { cpu: Cpu::Tdx, bytes, event_log, certificates: vec![] }
     }
 
-    /// Binary, as the hardware gave it or in dstack's envelope; nothing where it is neither.
-    pub(super) fn from_binary(bytes: &[u8]) -> Result<Option<Quote>, Unreadable> {
-        let bare = || recognise(bytes).map(|cpu| (cpu, bytes, [].as_slice()));
-        let Some((cpu, bytes, beside)) = bare().or_else(|| open_envelope(bytes)) else {
-            return Ok(None);
-        };
+    /// Binary, with what an envelope has beside it.
+    fn new(cpu: Cpu, bytes: &[u8], beside: &[u8]) -> Result<Quote, Unreadable> {
         if bytes.len() > QUOTE_BYTES_MAX {
             return Err(Unreadable::TooLong { got: bytes.len(), max: QUOTE_BYTES_MAX });
         }
@@ -90,29 +88,60 @@ impl Quote {
             Cpu::Snp => read_certificates(beside)?,
             Cpu::Sgx | Cpu::Tdx => vec![],
         };
-        Ok(Some(Quote { cpu, bytes: bytes.to_vec(), event_log: EventLog::None, certificates }))
-    }
-
-    /// A dstack guest agent's answer to `GetQuote` or `Attest`.
-    pub(super) fn from_json(mut object: Foreign) -> Result<Quote, Unreadable> {
-        if object.has("quote") {
-            let bytes = object.hex("quote", QUOTE_BYTES_MAX)?;
-            let event_log = read_dstack_log(&mut object, None)?;
-            return match recognise(&bytes) {
-                Some(cpu) => Ok(Quote { cpu, bytes, event_log, certificates: vec![] }),
-                None => Err(Unreadable::UnknownDocument),
-            };
-        }
-        let envelope = match object.has("attestation") {
-            true => object.hex("attestation", ENVELOPE_BYTES_MAX)?,
-            false => return Err(Unreadable::UnknownDocument),
-        };
-        Quote::from_binary(&envelope)?.ok_or(Unreadable::UnknownDocument)
+        Ok(Quote { cpu, bytes: bytes.to_vec(), event_log: EventLog::None, certificates })
     }
 }
 
-/// Whose quote it is, by its header alone: a quote that ends too early is still one, and refused.
-fn recognise(bytes: &[u8]) -> Option<Cpu> {
+/// What is read from binary, as it was made or in dstack's envelope; nothing where it is neither.
+pub(super) fn from_binary(bytes: &[u8]) -> Result<Option<Document>, Unreadable> {
+    let bare = recognise(bytes).map(|source| (source, bytes, [].as_slice()));
+    let Some((source, bytes, beside)) = bare.or_else(|| open_envelope(bytes)) else {
+        return Ok(None);
+    };
+    Ok(Some(match source {
+        Source::Nitro => Document::Nitro(NitroDocument::new(bytes, beside.len())?),
+        Source::Processor(cpu) => Document::Quote(Quote::new(cpu, bytes, beside)?),
+    }))
+}
+
+/// A dstack guest agent's answer to `GetQuote` or `Attest`.
+pub(super) fn from_json(mut object: Foreign) -> Result<Document, Unreadable> {
+    if object.has("quote") {
+        let bytes = object.hex("quote", QUOTE_BYTES_MAX)?;
+        let event_log = read_dstack_log(&mut object, None)?;
+        return match recognise(&bytes) {
+            Some(Source::Nitro) => NitroDocument::new(&bytes, 0).map(Document::Nitro),
+            Some(Source::Processor(cpu)) => {
+                Ok(Document::Quote(Quote { cpu, bytes, event_log, certificates: vec![] }))
+            }
+            None => Err(Unreadable::UnknownDocument),
+        };
+    }
+    let envelope = match object.has("attestation") {
+        true => object.hex("attestation", ENVELOPE_BYTES_MAX)?,
+        false => return Err(Unreadable::UnknownDocument),
+    };
+    from_binary(&envelope)?.ok_or(Unreadable::UnknownDocument)
+}
+
+/// Who made what is read from binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// AWS's hypervisor.
+    Nitro,
+    /// A processor.
+    Processor(Cpu),
+}
+
+/// Whose it is, by its header alone: what ends too early is still one, and refused.
+fn recognise(bytes: &[u8]) -> Option<Source> {
+    match NitroDocument::is_one(bytes) {
+        true => Some(Source::Nitro),
+        false => recognise_processor(bytes).map(Source::Processor),
+    }
+}
+
+fn recognise_processor(bytes: &[u8]) -> Option<Cpu> {
     let vendor = bytes.get(INTEL_VENDOR_AT..INTEL_VENDOR_AT + INTEL_VENDOR_ID.len());
     if vendor == Some(&INTEL_VENDOR_ID) {
         let version = u16::from_le_bytes([bytes[0], bytes[1]]);
@@ -142,18 +171,20 @@ fn read_certificates(beside: &[u8]) -> Result<Vec<Vec<u8>>, Unreadable> {
 }
 
 /// What an envelope of dstack's holds, and the rest, whose log is in a form of its own and not read.
-fn open_envelope(bytes: &[u8]) -> Option<(Cpu, &[u8], &[u8])> {
+fn open_envelope(bytes: &[u8]) -> Option<(Source, &[u8], &[u8])> {
     let (&[version, platform, low, high], rest) = bytes.split_first_chunk::<4>()?;
     // SCALE writes lengths from 64 to 16383 as four times themselves, plus one.
     let length = u16::from_le_bytes([low, high]);
     let cut = rest.split_at_checked(usize::from(length >> 2));
     let (quote, beside) = cut.filter(|_| length & 0b11 == 0b01)?;
-    let cpu = match platform {
-        ENVELOPE_TDX => Cpu::Tdx,
-        ENVELOPE_SNP => Cpu::Snp,
+    let source = match platform {
+        ENVELOPE_TDX => Source::Processor(Cpu::Tdx),
+        ENVELOPE_NITRO => Source::Nitro,
+        ENVELOPE_SNP => Source::Processor(Cpu::Snp),
         _ => return None,
     };
-    (version == ENVELOPE_VERSION && recognise(quote) == Some(cpu)).then_some((cpu, quote, beside))
+    let is_one = version == ENVELOPE_VERSION && recognise(quote) == Some(source);
+    is_one.then_some((source, quote, beside))
 }
 
 /// Cuts what follows a quote, as long as it is zeros.
@@ -217,7 +248,8 @@ pub(super) fn examine(
     match nonce {
         None => checks.absent(CheckName::NonceMatch, "no nonce was given"),
         Some(nonce) => {
-            checks.record(CheckName::NonceMatch, match_nonce(&nonce, &quoted.report_data));
+            let matched = match_report_data(&nonce, &quoted.report_data, "report data");
+            checks.record(CheckName::NonceMatch, matched);
         }
     }
     let shown = hex::encode(quoted.report_data);
@@ -226,12 +258,16 @@ pub(super) fn examine(
     checks
 }
 
-/// Whether the report data carries our nonce: all of it, or either half.
+/// Whether 64 signed bytes of that name carry our nonce: all of them, or either half.
 ///
 /// What the other half stands for is not known, and need not be: nobody can have had the hardware
 /// sign 32 bytes of ours before we drew them.
-fn match_nonce(nonce: &B256, report_data: &[u8; 64]) -> Result<String, String> {
-    let (first, second) = report_data.split_at(32);
+pub(super) fn match_report_data(
+    nonce: &B256,
+    data: &[u8; 64],
+    name: &str,
+) -> Result<String, String> {
+    let (first, second) = data.split_at(32);
     let ours = nonce.as_slice();
     let beside = |half: &[u8]| match half.iter().all(|byte| *byte == 0) {
         true => "zeros".into(),
@@ -240,12 +276,12 @@ fn match_nonce(nonce: &B256, report_data: &[u8; 64]) -> Result<String, String> {
     if nonce.is_zero() {
         Err("a nonce of zero asks for nothing".into())
     } else if first == ours && second == ours {
-        Ok("both halves of the report data are our nonce".into())
+        Ok(format!("both halves of the {name} are our nonce"))
     } else if first == ours {
-        Ok(format!("the report data starts with our nonce; then {}", beside(second)))
+        Ok(format!("the {name} starts with our nonce; then {}", beside(second)))
     } else if second == ours {
-        Ok(format!("the report data ends with our nonce; before it {}", beside(first)))
+        Ok(format!("the {name} ends with our nonce; before it {}", beside(first)))
     } else {
-        Err(format!("the report data {} does not carry it", hex::encode(report_data)))
+        Err(format!("the {name} {} does not carry it", hex::encode(data)))
     }
 }

@@ -18,6 +18,10 @@ pub struct Absent {
     pub snp_report: Vec<CheckName>,
     /// From a bare TDX quote.
     pub tdx_quote: Vec<CheckName>,
+    /// From an attestation document of AWS Nitro.
+    pub nitro_document: Vec<CheckName>,
+    /// From tokens of NVIDIA's attestation service.
+    pub nvidia_token: Vec<CheckName>,
     /// From the document of a vllm-proxy.
     pub vllm_proxy: Vec<CheckName>,
 }
@@ -55,10 +59,19 @@ impl Absent {
             [CheckName::TeeBootConfig, CheckName::EventLogIntegrity, CheckName::ComposeBinding];
         let mut quote = [BEYOND_A_QUOTE.as_slice(), &CheckName::OF_DEVICES].concat();
         quote.sort();
+        // No maker of a processor says anything of a machine of AWS's.
+        let nitro = [
+            CheckName::TeeTcbNotRevoked,
+            CheckName::TeeTcbCurrent,
+            CheckName::TeeHardwareConfig,
+            CheckName::TeeBootConfig,
+        ];
         Absent {
             sgx_quote: quote.clone(),
             snp_report: quote.clone(),
             tdx_quote: [quote.as_slice(), &tdx].concat(),
+            nitro_document: [quote.as_slice(), &nitro].concat(),
+            nvidia_token: vec![],
             vllm_proxy: BEYOND_A_VLLM_PROXY.into(),
         }
     }
@@ -67,6 +80,8 @@ impl Absent {
     pub(crate) fn allows(&self, kind: Kind, name: CheckName) -> bool {
         let names = match kind {
             Kind::Evidence(_) => return false,
+            Kind::NitroDocument => &self.nitro_document,
+            Kind::NvidiaToken => &self.nvidia_token,
             Kind::Quote(Cpu::Sgx) => &self.sgx_quote,
             Kind::Quote(Cpu::Snp) => &self.snp_report,
             Kind::Quote(Cpu::Tdx) => &self.tdx_quote,

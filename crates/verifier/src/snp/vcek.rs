@@ -5,8 +5,8 @@ use x509_cert::der::Decode;
 use x509_cert::der::asn1::{Ia5StringRef, ObjectIdentifier};
 use x509_cert::ext::Extension;
 
-use super::certificate::Certificate;
 use super::report::chip_id_bytes;
+use crate::certificate::Certificate;
 use crate::policy::{AmdProduct, AmdTcb};
 
 /// The arc of all of them.

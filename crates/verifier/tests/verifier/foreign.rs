@@ -368,9 +368,6 @@ fn files_that_are_no_evidence_are_unreadable() {
     let Some(folder) = folder() else { return };
     let files = [
         "go-tdx-guest/report.dat",
-        "dstack/nitro/nitro_attestation.bin",
-        "dstack/dstack-attest/nitro_attestation_dbg.bin",
-        "dstack/gpu_attestation_h100.json",
         "private-ml-sdk/sample_dstack_info.json",
         "virtee-sev/vcek_milan.der",
         "dcap-qvl/tdx_quote_collateral.json",

@@ -8,6 +8,8 @@ mod document;
 mod flips;
 mod foreign;
 mod foreign_gpus;
+mod foreign_nitro;
+mod foreign_token;
 mod foreign_vllm;
 mod freshness;
 mod intel;

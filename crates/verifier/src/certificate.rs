@@ -1,12 +1,17 @@
-//! AMD's certificates and revocation lists: X.509 (RFC 5280) signed with RSASSA-PSS and SHA-384.
+//! Certificates and revocation lists of vendors: X.509 (RFC 5280), signed with SHA-384.
 //!
-//! Only what AMD issues is read. There is one way to spell each, so that no byte can change unseen:
-//! strict DER, nothing behind the end, and the algorithm outside the signature equal to the one
-//! inside. Serial numbers may be zero, as those of all chips are.
+//! Only what they issue is read: AMD's certificates are signed with RSASSA-PSS, those of AWS with
+//! ECDSA on P-384. There is one way to spell each, so that no byte can change unseen: strict DER,
+//! nothing behind the end, and the algorithm outside the signature equal to the one inside. Serial
+//! numbers may be zero, as those of all AMD chips are.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
-use ring::signature::{ECDSA_P384_SHA384_FIXED, RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
+use ring::signature::{
+    ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_FIXED, RSA_PSS_2048_8192_SHA384, UnparsedPublicKey,
+};
+use subrosa_nvidia_evidence::Utc;
 use subrosa_protocol::Timestamp;
 use x509_cert::certificate::{CertificateInner, Rfc5280, Version};
 use x509_cert::crl::{CertificateList, RevokedCert};
@@ -21,6 +26,7 @@ use x509_cert::time::Time;
 
 const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
@@ -35,6 +41,24 @@ const PSS_SHA384: [u8; 52] = [
 
 /// The trailer field, which AMD spells out although it is the default.
 const PSS_TRAILER: [u8; 5] = [0xa3, 0x03, 0x02, 0x01, 0x01];
+
+/// How a vendor signs what it issues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    /// ECDSA on P-384 with SHA-384.
+    EcdsaP384,
+    /// RSASSA-PSS with SHA-384.
+    RsaPss,
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Algorithm::EcdsaP384 => "ECDSA P-384",
+            Algorithm::RsaPss => "RSASSA-PSS",
+        })
+    }
+}
 
 /// A certificate, read and not believed yet.
 #[derive(Debug)]
@@ -53,20 +77,21 @@ pub(crate) struct RevocationList {
 /// What an authority signed, and how.
 #[derive(Debug)]
 struct Signed {
+    algorithm: Algorithm,
     message: Vec<u8>,
     signature: Vec<u8>,
 }
 
 impl Certificate {
-    /// Reads DER, from its first byte to its last.
-    pub(crate) fn parse(der: &[u8]) -> Result<Certificate, BadCertificate> {
+    /// Reads DER, from its first byte to its last, of a vendor that signs with `algorithm`.
+    pub(crate) fn parse(der: &[u8], algorithm: Algorithm) -> Result<Certificate, BadCertificate> {
         let parsed = CertificateInner::<Rfc5280>::from_der(der).map_err(not_der)?;
         let inner = parsed.tbs_certificate();
         if inner.version() != Version::V3 {
             return Err(BadCertificate::Version);
         }
         let algorithms = [inner.signature(), parsed.signature_algorithm()];
-        let signed = Signed::read(der, algorithms, parsed.signature())?;
+        let signed = Signed::read(der, algorithm, algorithms, parsed.signature())?;
         check_distinct(inner.extensions().map_or(&[], Vec::as_slice))?;
         Ok(Certificate { parsed, signed })
     }
@@ -102,16 +127,42 @@ impl Certificate {
 
     /// Checks that this may issue certificates.
     pub(crate) fn check_authority(&self) -> Result<(), BadCertificate> {
-        let inner = self.parsed.tbs_certificate();
-        let constraints = inner.get_extension::<BasicConstraints>();
-        let usage = inner.get_extension::<KeyUsage>();
-        let authority = matches!(constraints, Ok(Some((_, constraints))) if constraints.ca)
+        let usage = self.parsed.tbs_certificate().get_extension::<KeyUsage>();
+        let authority = matches!(self.constraints(), Ok(Some(constraints)) if constraints.ca)
             && matches!(usage, Ok(Some((_, usage))) if usage.key_cert_sign());
         let known = [BasicConstraints::OID, KeyUsage::OID];
         match authority && critical_are_among(self.extensions(), &known) {
             true => Ok(()),
             false => Err(BadCertificate::NoAuthority),
         }
+    }
+
+    /// Checks that so many authorities may stand between this one and the last certificate.
+    pub(crate) fn check_path(&self, authorities_below: usize) -> Result<(), BadCertificate> {
+        let constraints = self.constraints().map_err(|_| BadCertificate::NoAuthority)?;
+        match constraints.and_then(|constraints| constraints.path_len_constraint) {
+            Some(most) if usize::from(most) < authorities_below => Err(BadCertificate::Path),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that this is a signer of documents: no authority, and its key is for signatures.
+    pub(crate) fn check_signer(&self) -> Result<(), BadCertificate> {
+        let usage = self.parsed.tbs_certificate().get_extension::<KeyUsage>();
+        let signs = matches!(usage, Ok(Some((_, usage)))
+            if usage.digital_signature() && !usage.key_cert_sign());
+        let is_leaf = matches!(self.constraints(), Ok(None))
+            || matches!(self.constraints(), Ok(Some(constraints)) if !constraints.ca);
+        let known = [BasicConstraints::OID, KeyUsage::OID];
+        match signs && is_leaf && critical_are_among(self.extensions(), &known) {
+            true => Ok(()),
+            false => Err(BadCertificate::NoSigner),
+        }
+    }
+
+    fn constraints(&self) -> Result<Option<BasicConstraints>, x509_cert::der::Error> {
+        let extension = self.parsed.tbs_certificate().get_extension::<BasicConstraints>()?;
+        Ok(extension.map(|(_, constraints)| constraints))
     }
 
     /// Checks that this is no authority, and asks for nothing that this verifier does not know.
@@ -136,20 +187,24 @@ impl Certificate {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), BadCertificate> {
-        let info = self.parsed.tbs_certificate().subject_public_key_info();
-        let curve = info.algorithm.parameters.as_ref();
-        let curve = curve.and_then(|curve| curve.decode_as::<ObjectIdentifier>().ok());
-        let key = info.subject_public_key.as_bytes();
-        let (EC_PUBLIC_KEY, Some(SECP384R1), Some(key)) = (info.algorithm.oid, curve, key) else {
-            return Err(BadCertificate::Key);
-        };
-        UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, key)
+        UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, self.p384_key()?)
             .verify(message, signature)
             .map_err(|_| BadCertificate::Signature)
     }
 
     fn subject(&self) -> &Name {
         self.parsed.tbs_certificate().subject()
+    }
+
+    /// The key on P-384, an uncompressed point.
+    fn p384_key(&self) -> Result<&[u8], BadCertificate> {
+        let info = self.parsed.tbs_certificate().subject_public_key_info();
+        let curve = info.algorithm.parameters.as_ref();
+        let curve = curve.and_then(|curve| curve.decode_as::<ObjectIdentifier>().ok());
+        match (info.algorithm.oid, curve, info.subject_public_key.as_bytes()) {
+            (EC_PUBLIC_KEY, Some(SECP384R1), Some(key)) => Ok(key),
+            _ => Err(BadCertificate::Key),
+        }
     }
 
     /// The RSA key, as PKCS #1 writes it.
@@ -161,7 +216,7 @@ impl Certificate {
 }
 
 impl RevocationList {
-    /// Reads DER, from its first byte to its last.
+    /// Reads a list of AMD's in DER, from its first byte to its last.
     pub(crate) fn parse(der: &[u8]) -> Result<RevocationList, BadCertificate> {
         let parsed = CertificateList::<Rfc5280>::from_der(der).map_err(not_der)?;
         let inner = &parsed.tbs_cert_list;
@@ -169,7 +224,7 @@ impl RevocationList {
             return Err(BadCertificate::Version);
         }
         let algorithms = [&inner.signature, &parsed.signature_algorithm];
-        let signed = Signed::read(der, algorithms, &parsed.signature)?;
+        let signed = Signed::read(der, Algorithm::RsaPss, algorithms, &parsed.signature)?;
         let list = RevocationList { parsed, signed };
         let none = Extensions::new();
         let of_list = list.parsed.tbs_cert_list.crl_extensions.iter();
@@ -218,24 +273,38 @@ impl Signed {
     /// Takes what was signed out of its DER.
     fn read(
         der: &[u8],
+        algorithm: Algorithm,
         algorithms: [&AlgorithmIdentifierOwned; 2],
         signature: &BitString,
     ) -> Result<Signed, BadCertificate> {
         let [inside, outside] = algorithms;
-        if inside != outside || !is_pss_sha384(inside) {
-            return Err(BadCertificate::Algorithm);
+        let is_known = match algorithm {
+            Algorithm::EcdsaP384 => inside.oid == ECDSA_SHA384 && inside.parameters.is_none(),
+            Algorithm::RsaPss => is_pss_sha384(inside),
+        };
+        if inside != outside || !is_known {
+            return Err(BadCertificate::Algorithm { expected: algorithm });
         }
         let mut reader = SliceReader::new(der).map_err(not_der)?;
         Header::decode(&mut reader).map_err(not_der)?;
         let message = reader.tlv_bytes().map_err(not_der)?.to_vec();
         let signature = signature.as_bytes().ok_or(BadCertificate::Signature)?.to_vec();
-        Ok(Signed { message, signature })
+        Ok(Signed { algorithm, message, signature })
     }
 
     fn check(&self, authority: &Certificate) -> Result<(), BadCertificate> {
-        UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, authority.rsa_key()?)
-            .verify(&self.message, &self.signature)
-            .map_err(|_| BadCertificate::Signature)
+        let Signed { message, signature, .. } = self;
+        let verified = match self.algorithm {
+            Algorithm::EcdsaP384 => {
+                UnparsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, authority.p384_key()?)
+                    .verify(message, signature)
+            }
+            Algorithm::RsaPss => {
+                UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, authority.rsa_key()?)
+                    .verify(message, signature)
+            }
+        };
+        verified.map_err(|_| BadCertificate::Signature)
     }
 }
 
@@ -271,8 +340,11 @@ fn not_der(_: x509_cert::der::Error) -> BadCertificate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadCertificate {
     /// Another algorithm, or one inside the signature and another outside.
-    #[error("is not signed with RSASSA-PSS and SHA-384, or says two things of its algorithm")]
-    Algorithm,
+    #[error("is not signed with {expected} and SHA-384, or says two things of its algorithm")]
+    Algorithm {
+        /// The vendor's.
+        expected: Algorithm,
+    },
     /// An extension that must be understood.
     #[error("has a critical extension that this verifier does not know")]
     Critical,
@@ -285,6 +357,9 @@ pub(crate) enum BadCertificate {
     /// Not allowed to issue.
     #[error("is of no certificate authority")]
     NoAuthority,
+    /// Not allowed to sign documents.
+    #[error("is of an authority, or of a key that is not for signatures")]
+    NoSigner,
     /// Not strict DER, or something behind it.
     #[error("is not strict DER")]
     NotDer,
@@ -292,13 +367,16 @@ pub(crate) enum BadCertificate {
     #[error("names another issuer")]
     OtherIssuer,
     /// Too early or too late.
-    #[error("counts from {from} to {until}")]
+    #[error("counts from {} to {}", Utc(from.0), Utc(until.0))]
     OutsideLife {
         /// From when.
         from: Timestamp,
         /// Until when.
         until: Timestamp,
     },
+    /// More authorities below it than it allows.
+    #[error("allows fewer authorities below it")]
+    Path,
     /// Not signed by its issuer.
     #[error("has a signature that its issuer did not make")]
     Signature,
