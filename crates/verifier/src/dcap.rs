@@ -597,7 +597,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_librarys_message_is_repeated_only_so_far() {
+    fn what_a_library_says_is_repeated_only_so_far() {
         assert_eq!(shortened("short"), "short");
         assert_eq!(shortened(&"é".repeat(1_000)).chars().count(), MESSAGE_CHARS_MAX);
     }

@@ -150,12 +150,12 @@ fn hashes_as_the_standard_does() {
 fn knows_four_hashes_by_their_names_and_no_other() {
     let begins = |oid| {
         let algorithm = hash_named(ObjectIdentifier::new_unwrap(oid))?;
-        Some(hex::encode(&hash(algorithm, b"abc")[1..4]))
+        Some(hex::encode(&hash(algorithm, b"abc")[..4]))
     };
-    assert_eq!(begins("1.3.14.3.2.26").as_deref(), Some("993e36"));
-    assert_eq!(begins("2.16.840.1.101.3.4.2.1").as_deref(), Some("7816bf"));
-    assert_eq!(begins("2.16.840.1.101.3.4.2.2").as_deref(), Some("00753f"));
-    assert_eq!(begins("2.16.840.1.101.3.4.2.3").as_deref(), Some("af35a1"));
+    assert_eq!(begins("1.3.14.3.2.26").as_deref(), Some("a9993e36"));
+    assert_eq!(begins("2.16.840.1.101.3.4.2.1").as_deref(), Some("ba7816bf"));
+    assert_eq!(begins("2.16.840.1.101.3.4.2.2").as_deref(), Some("cb00753f"));
+    assert_eq!(begins("2.16.840.1.101.3.4.2.3").as_deref(), Some("ddaf35a1"));
     // MD5, SHA-224, SHA3-384, ECDSA with SHA-384.
     for other in [
         "1.2.840.113549.2.5",
