@@ -14,8 +14,8 @@
 //! ```
 //!
 //! The types to know: [`Evidence`] (believed by nobody), [`Policy`] (what is accepted),
-//! [`Attested`] (what was). The document and every check stand in `spec/evidence.md`. Each vendor
-//! of hardware is one file.
+//! [`Attested`] (what was). The document and every check stand in `spec/evidence.md`. Files
+//! are by vendor: Intel's are `dcap`, `quote`, `sgx` and `tdx`, AMD's `snp`, NVIDIA's `nvidia`.
 
 mod attested;
 mod certificate;
