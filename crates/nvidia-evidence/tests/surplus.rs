@@ -80,7 +80,7 @@ fn a_list_of_another_machines_authority_is_surplus_and_harmless() {
     assert_eq!(appraise(&world, &simulated()), (true, expected));
 }
 
-/// The lists are needless beside good answers; what is spoiled in one is told all the same.
+/// The lists are surplus beside good answers; what is spoiled in one is told all the same.
 #[test]
 fn a_spoiled_list_beside_good_answers_is_surplus_with_its_reason() {
     let world = hopper();
@@ -118,9 +118,9 @@ fn answers_about_the_signers_of_manifests_that_are_not_there_are_surplus() {
     assert!(accepted && matches!(surplus, Some(Surplus::Answer { .. })), "{surplus:?}");
 }
 
-/// No bit of what is needless can be another unseen: the device is refused, or surplus is told.
+/// No bit of what is surplus can be another unseen: the device is refused, or surplus is told.
 #[test]
-fn no_flipped_bit_of_needless_collateral_goes_unseen() {
+fn no_flipped_bit_of_surplus_collateral_goes_unseen() {
     let world = hopper();
     let seen = |world: &World| {
         let (accepted, surplus) = appraise(world, &simulated());

@@ -129,7 +129,7 @@ pub(crate) fn check_foreign(
 /// What the devices were asked, and how the answer must be.
 struct Asked {
     nonce: [u8; 32],
-    /// Whether nothing may follow a report, and no collateral be needless: in a document of ours no
+    /// Whether nothing may follow a report, and no collateral be surplus: in a document of ours no
     /// byte is one that no check looks at. Beside a foreign one lies what somebody happened to have.
     exactly: bool,
 }

@@ -488,7 +488,7 @@ fn collateral_that_belongs_to_no_device_shown_is_refused() {
 
 /// What a device needs and does not find is told first: the rest may only not have been reached.
 #[test]
-fn a_fault_of_a_device_is_told_before_needless_collateral() {
+fn a_fault_of_a_device_is_told_before_surplus_collateral() {
     let faulty = faulty(SimulatedGpus::Hopper, DeviceFault::RimDigest);
     let other = world(SimulatedGpus::Blackwell).evidence();
     let more = with_collateral(&faulty, |ours| {

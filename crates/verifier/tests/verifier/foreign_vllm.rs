@@ -308,7 +308,7 @@ fn the_nonce_is_ours_and_never_the_one_that_the_document_repeats() {
     proxy.accepted(&silent);
 }
 
-/// Beside a foreign document lies what somebody happened to have: what is needless there is harmless.
+/// Beside a foreign document lies what somebody happened to have: what is surplus there is harmless.
 #[test]
 fn collateral_that_no_device_needs_is_harmless_beside_a_foreign_document() {
     let proxy = Proxy::new();
