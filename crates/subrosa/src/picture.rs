@@ -91,6 +91,7 @@ impl State {
 }
 
 /// What a link is made of, before anything was seen.
+#[derive(Clone, Copy)]
 struct Plan {
     title: &'static str,
     about: &'static str,
@@ -228,6 +229,24 @@ const DEVICES: [Plan; 3] = [
     },
 ];
 
+/// Devices beside which no processor says anything: whoever asked them asked nobody else.
+const DEVICES_ALONE: [Plan; 3] = [
+    DEVICES[0],
+    Plan {
+        checks: &[
+            "nonce_match",
+            "nvidia_payload_present",
+            "nvidia_nonce",
+            "nvidia_signature",
+            "nvidia_firmware_id",
+            "nvidia_distinct_devices",
+            "nvswitch_binding",
+        ],
+        ..DEVICES[1]
+    },
+    DEVICES[2],
+];
+
 const ANSWER: [Plan; 4] = [
     Plan {
         title: "the key",
@@ -297,6 +316,7 @@ impl Picture {
 fn plans(kind: &str) -> [&'static [Plan]; 3] {
     match kind {
         "nitro_document" => [&NITRO, &[], &ANSWER],
+        "nvidia_devices" => [&DEVICES_ALONE, &[], &[]],
         "nvidia_token" => [&TOKEN, &[], &[]],
         _ => [&PROCESSOR, &DEVICES, &ANSWER],
     }
@@ -378,8 +398,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn every_check_of_a_nitro_document_or_a_token_has_its_link_and_only_one() {
-        for kind in [Kind::NitroDocument, Kind::NvidiaToken] {
+    fn every_check_of_what_no_processor_signed_has_its_link_and_only_one() {
+        for kind in [Kind::NitroDocument, Kind::NvidiaDevices, Kind::NvidiaToken] {
             let links = plans(kind.as_str()).into_iter().flatten();
             let planned: Vec<&str> = links.flat_map(|plan| plan.checks).copied().collect();
             assert_eq!(planned.iter().collect::<BTreeSet<_>>().len(), planned.len());
@@ -398,7 +418,11 @@ pub(super) mod tests {
 
     #[test]
     fn a_picture_of_what_no_processor_signed_begins_with_who_did() {
-        for (kind, first) in [("nitro_document", "AWS"), ("nvidia_token", "NVIDIA's service")] {
+        for (kind, first, others) in [
+            ("nitro_document", "AWS", &["NVIDIA's service", "NVIDIA's root"]),
+            ("nvidia_devices", "NVIDIA's root", &["AWS", "NVIDIA's service"]),
+            ("nvidia_token", "NVIDIA's service", &["AWS", "NVIDIA's root"]),
+        ] {
             let mut checked = checked(Outcome::Passed, &[]);
             checked.kind = kind.into();
             let like = checked.checks[0].clone();
@@ -409,7 +433,7 @@ pub(super) mod tests {
             assert_eq!(picture.processor[0].title, first);
             assert!(picture.devices.is_empty());
             let titles = picture.processor.iter().chain(&picture.answer).map(|link| link.title);
-            let made_up = ["the maker's root", "the quote", "NVIDIA's root"];
+            let made_up = [&["the maker's root", "the quote"], &others[..]].concat();
             assert!(titles.into_iter().all(|title| !made_up.contains(&title)));
         }
     }

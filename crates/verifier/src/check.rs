@@ -285,6 +285,9 @@ impl CheckName {
             | CheckName::NvidiaClaims => kind == Kind::NvidiaToken,
             CheckName::NonceMatch | CheckName::NvidiaDistinctDevices => true,
             _ if kind == Kind::NvidiaToken => false,
+            // No quote stands beside these devices that could bind them.
+            CheckName::CpuGpuChain => kind != Kind::NvidiaDevices,
+            _ if kind == Kind::NvidiaDevices => CheckName::OF_DEVICES.contains(&self),
             CheckName::AmdKdsCollateral => kind.cpu() == Some(Cpu::Snp),
             CheckName::ComposeBinding | CheckName::EventLogIntegrity => {
                 kind.cpu() == Some(Cpu::Tdx)

@@ -566,7 +566,7 @@ pub enum Unreadable {
     #[error(
         "this is no evidence that this verifier knows: neither a document of ours, nor a quote of \
          SGX or TDX, a report of SEV-SNP, a document of AWS Nitro, nor the answer of a vllm-proxy or \
-         of NVIDIA's attestation service"
+         of NVIDIA's attestation service, nor a list of NVIDIA's devices with their reports"
     )]
     UnknownDocument,
     /// The file is no collateral.

@@ -7,6 +7,7 @@ mod der;
 mod endorsements;
 mod json;
 mod nitro;
+mod nvidia_devices;
 mod nvidia_token;
 mod pem;
 mod quote;
@@ -16,6 +17,7 @@ use subrosa_protocol::{B256, Timestamp};
 
 pub use endorsements::Endorsements;
 pub use nitro::NitroDocument;
+pub use nvidia_devices::NvidiaDevices;
 pub use nvidia_token::NvidiaToken;
 pub use quote::Quote;
 pub use vllm_proxy::VllmProxy;
@@ -47,6 +49,8 @@ const DOCUMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 #[allow(clippy::large_enum_variant, reason = "one stands for a file; nobody holds many")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Document {
+    /// Reports of NVIDIA's devices.
+    Devices(NvidiaDevices),
     /// A document of ours.
     Evidence(Evidence),
     /// An attestation document of AWS Nitro.
@@ -61,7 +65,7 @@ pub enum Document {
 
 impl Document {
     /// Reads a file: a document of ours, the answer of a vllm-proxy or of NVIDIA's attestation
-    /// service, a dstack guest agent's answer to `GetQuote` or `Attest`, or a bare quote, report or
+    /// service, a list of NVIDIA's devices with their reports, a dstack guest agent's answer to `GetQuote` or `Attest`, or a bare quote, report or
     /// Nitro document, as binary, hex or base64.
     ///
     /// # Errors
@@ -78,7 +82,7 @@ impl Document {
             return Document::parse_json(bytes);
         }
         if text.trim_start().starts_with('[') {
-            return NvidiaToken::read(Value::parse(bytes)?, "").map(Document::NvidiaToken);
+            return Document::parse_list(bytes);
         }
         let decoded = json::from_hex(text.trim()).or_else(|| json::from_base64(text));
         let document = quote::from_binary(&decoded.ok_or(Unreadable::UnknownDocument)?)?;
@@ -99,9 +103,22 @@ impl Document {
         quote::from_json(object)
     }
 
+    fn parse_list(bytes: &[u8]) -> Result<Document, Unreadable> {
+        match Value::parse(bytes)? {
+            Value::List(list) if NvidiaDevices::is_one(&list) => {
+                NvidiaDevices::read(list).map(Document::Devices)
+            }
+            Value::List(list) if NvidiaToken::is_one(&list) => {
+                NvidiaToken::read(Value::List(list), "tokens").map(Document::NvidiaToken)
+            }
+            _ => Err(Unreadable::UnknownDocument),
+        }
+    }
+
     /// What kind of document it is.
     pub fn kind(&self) -> Kind {
         match self {
+            Document::Devices(_) => Kind::NvidiaDevices,
             Document::Evidence(evidence) => Kind::Evidence(evidence.cpu().cpu()),
             Document::Nitro(_) => Kind::NitroDocument,
             Document::NvidiaToken(_) => Kind::NvidiaToken,
@@ -128,6 +145,7 @@ pub fn examine(
     at: Timestamp,
 ) -> Report {
     let checks = match document {
+        Document::Devices(file) => nvidia_devices::examine(file, endorsements, nonce, policy, at),
         Document::Evidence(evidence) => return reexamine(evidence, nonce, policy, at),
         Document::Nitro(nitro) => nitro::examine(nitro, nonce, policy, at),
         Document::NvidiaToken(token) => nvidia_token::examine(token, endorsements, nonce, at),

@@ -33,6 +33,8 @@ pub enum Kind {
     Evidence(Cpu),
     /// An attestation document of AWS Nitro, which no processor's maker vouches for.
     NitroDocument,
+    /// NVIDIA's devices with their reports, without anything around them.
+    NvidiaDevices,
     /// A token of NVIDIA's attestation service, and one for each device.
     NvidiaToken,
     /// A quote or report as the hardware gave it, without anything around it.
@@ -46,7 +48,7 @@ impl Kind {
     pub fn cpu(self) -> Option<Cpu> {
         match self {
             Kind::Evidence(cpu) | Kind::Quote(cpu) => Some(cpu),
-            Kind::NitroDocument | Kind::NvidiaToken => None,
+            Kind::NitroDocument | Kind::NvidiaDevices | Kind::NvidiaToken => None,
             Kind::VllmProxy => Some(Cpu::Tdx),
         }
     }
@@ -58,6 +60,7 @@ impl Kind {
             Kind::Evidence(Cpu::Snp) => "snp_evidence",
             Kind::Evidence(Cpu::Tdx) => "tdx_evidence",
             Kind::NitroDocument => "nitro_document",
+            Kind::NvidiaDevices => "nvidia_devices",
             Kind::NvidiaToken => "nvidia_token",
             Kind::Quote(Cpu::Sgx) => "sgx_quote",
             Kind::Quote(Cpu::Snp) => "snp_report",

@@ -56,7 +56,9 @@ pub use evidence::{
     EVENT_LOG_BYTES_MAX, EventLog, Evidence, ISSUER_CHAIN_BYTES_MAX, IntelCollateral, OCSP_MAX,
     Parts, QUOTE_BYTES_MAX, RIMS_MAX, SgxEvidence, SnpEvidence, TdxEvidence, Unreadable,
 };
-pub use foreign::{Document, Endorsements, NitroDocument, NvidiaToken, Quote, VllmProxy, examine};
+pub use foreign::{
+    Document, Endorsements, NitroDocument, NvidiaDevices, NvidiaToken, Quote, VllmProxy, examine,
+};
 pub use kind::{Cpu, Kind};
 pub use nonce::{Block, ChainView, Freshness, Nonce, report_data};
 pub use policy::{

@@ -121,9 +121,21 @@ pub(crate) fn check_foreign(
         check_none(policy, checks);
         return;
     }
+    check_alone(devices, collateral, nonce, policy, at, checks);
+    checks.absent(CheckName::CpuGpuChain, "nothing but the nonce joins the devices to the quote");
+}
+
+/// Appraises devices beside which no processor says anything, and which answer one nonce.
+pub(crate) fn check_alone(
+    devices: &Devices,
+    collateral: &DeviceCollateral,
+    nonce: &[u8; 32],
+    policy: &Policy,
+    at: Timestamp,
+    checks: &mut Checks,
+) {
     let asked = Asked { nonce: *nonce, exactly: false };
     appraise(devices, collateral, &asked, policy, at, checks);
-    checks.absent(CheckName::CpuGpuChain, "nothing but the nonce joins the devices to the quote");
 }
 
 /// What the devices were asked, and how the answer must be.

@@ -33,6 +33,7 @@ impl Report {
         match self.kind {
             Kind::Evidence(cpu) => self.shown_by_evidence(cpu),
             Kind::NitroDocument => self.shown_by_aws(),
+            Kind::NvidiaDevices => self.shown_by_devices(),
             Kind::NvidiaToken => self.shown_by_tokens(),
             Kind::Quote(cpu) => self.shown_by_quote(cpu),
             Kind::VllmProxy => self.shown_by_proxy(),
@@ -79,6 +80,22 @@ impl Report {
             "a genuine document of AWS Nitro{fresh}: AWS vouches for the enclave image in \
              tee_measurement, and nobody else does; AWS owns the machine, its hypervisor and the key, \
              so nothing is kept from AWS; says nothing about keys or models"
+        )
+    }
+
+    fn shown_by_devices(&self) -> String {
+        let fresh = self.if_fresh(", answering the nonce");
+        let software = match self.passed(CheckName::NvidiaMeasurements) {
+            true => "which run published drivers and firmware",
+            false => "whose drivers and firmware were not all held against what NVIDIA publishes",
+        };
+        let revoked = match self.passed(CheckName::NvidiaRevocation) {
+            true => "",
+            false => ", if NVIDIA has not revoked them",
+        };
+        format!(
+            "genuine NVIDIA devices{fresh}, {software}{revoked}; says nothing about the machine that \
+             they are in, keys or models"
         )
     }
 

@@ -246,9 +246,11 @@ fn check_log(log: Log<'_>, body: &TdxBody<'_>, checks: &mut Checks) -> Replayed 
 fn absent_or_waived(name: CheckName, seen: &str, checks: &mut Checks) {
     match checks.kind() {
         Kind::Evidence(_) => checks.waive(name, seen),
-        Kind::NitroDocument | Kind::NvidiaToken | Kind::Quote(_) | Kind::VllmProxy => {
-            checks.absent(name, seen)
-        }
+        Kind::NitroDocument
+        | Kind::NvidiaDevices
+        | Kind::NvidiaToken
+        | Kind::Quote(_)
+        | Kind::VllmProxy => checks.absent(name, seen),
     }
 }
 

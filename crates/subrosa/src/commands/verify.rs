@@ -84,6 +84,10 @@ fn next_step(common: &Common, args: &VerifyArgs, checked: &Checked) -> Option<&'
         {
             Some("give the nonce that you sent with --nonce HEX")
         }
+        "nvidia_revocation" if failed.seen.contains("no revocation answer") => Some(
+            "give NVIDIA's answers about the devices' certificates (OCSP), its revocation lists and \
+             its reference measurements with --collateral FILE",
+        ),
         "nvidia_nras_verified" if failed.seen.contains("was given") => Some(
             "give the service's keys of the token's day with --collateral FILE: the JSON Web Key Set \
              that it publishes at /.well-known/jwks.json",
@@ -232,6 +236,7 @@ fn maker(kind: Kind) -> Result<&'static str, String> {
                                        its key set with --collateral"
             .into()),
         (Kind::NitroDocument, _) => Ok("nitro"),
+        (Kind::NvidiaDevices, _) => Ok("nvidia-device"),
         (_, Some(Cpu::Snp)) => Ok("amd"),
         (_, _) => Ok("intel"),
     }

@@ -195,9 +195,17 @@ impl Foreign {
             Some(Value::List(list)) => list,
             Some(_) => return Err(self.wrong(name, "a list")),
         };
-        let path = self.path(name);
+        Foreign::entries(&self.path(name), list, entries_max)
+    }
+
+    /// The entries of a list that stands at `path`, all objects.
+    pub(super) fn entries(
+        path: &str,
+        list: Vec<Value>,
+        entries_max: usize,
+    ) -> Result<Vec<Foreign>, Unreadable> {
         if list.len() > entries_max {
-            let (member, got) = (path, list.len());
+            let (member, got) = (path.into(), list.len());
             return Err(Unreadable::ListTooLong { member, got, max: entries_max });
         }
         let entry = |(at, value)| Foreign::new(format!("{path}.{at}"), value);

@@ -50,7 +50,13 @@ pub struct NvidiaToken {
 }
 
 impl NvidiaToken {
-    /// Reads `[["JWT", token], {name: token, …}]`, which stands at `member`, or is the document.
+    /// Whether a list is one of tokens: it begins with a list that begins with `JWT`.
+    pub(super) fn is_one(list: &[Value]) -> bool {
+        let Some(Value::List(overall)) = list.first() else { return false };
+        matches!(overall.first(), Some(Value::Text(kind)) if kind == "JWT")
+    }
+
+    /// Reads `[["JWT", token], {name: token, …}]`, which stands at `member`.
     pub(super) fn read(value: Value, member: &str) -> Result<NvidiaToken, Unreadable> {
         let wrong = || Unreadable::WrongType {
             member: member.into(),

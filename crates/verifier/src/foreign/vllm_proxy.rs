@@ -7,12 +7,11 @@ use subrosa_protocol::{B256, Timestamp, keccak256};
 use super::appraise_quote;
 use super::endorsements::Endorsements;
 use super::json::Foreign;
+use super::nvidia_devices::read_device;
 use super::quote::Quote;
 use super::read_dstack_log;
 use crate::check::CheckName;
-use crate::devices::{
-    Architecture, DEVICE_CHAIN_BYTES_MAX, DEVICE_REPORT_BYTES_MAX, DEVICES_MAX, Device, Devices,
-};
+use crate::devices::{DEVICES_MAX, Devices};
 use crate::evidence::{DEVICES_BYTES_MAX, QUOTE_BYTES_MAX, Unreadable};
 use crate::kind::Kind;
 use crate::nvidia;
@@ -177,17 +176,7 @@ impl Payload {
         let common = payload.text_if_any("arch")?;
         let mut devices = Vec::new();
         for mut entry in payload.objects("evidence_list", DEVICES_MAX)? {
-            let own = entry.text_if_any("arch")?.or_else(|| common.clone());
-            let known = Architecture::ALL.into_iter().find(|known| {
-                own.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(known.name()))
-            });
-            let chain = entry.base64("certificate", DEVICE_CHAIN_BYTES_MAX)?;
-            devices.push(Device {
-                architecture: known.ok_or(Unreadable::UnknownDevice)?,
-                report: entry.base64("evidence", DEVICE_REPORT_BYTES_MAX)?,
-                chain: String::from_utf8(chain)
-                    .map_err(|_| Unreadable::NotPem { member: entry.path("certificate") })?,
-            });
+            devices.push(read_device(&mut entry, common.as_deref())?);
         }
         Ok(Some(Payload { nonce: payload.word_if_any("nonce")?, devices: Devices(devices) }))
     }

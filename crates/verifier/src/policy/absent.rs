@@ -20,6 +20,8 @@ pub struct Absent {
     pub tdx_quote: Vec<CheckName>,
     /// From an attestation document of AWS Nitro.
     pub nitro_document: Vec<CheckName>,
+    /// From reports of NVIDIA's devices alone.
+    pub nvidia_devices: Vec<CheckName>,
     /// From tokens of NVIDIA's attestation service.
     pub nvidia_token: Vec<CheckName>,
     /// From the document of a vllm-proxy.
@@ -71,6 +73,8 @@ impl Absent {
             snp_report: quote.clone(),
             tdx_quote: [quote.as_slice(), &tdx].concat(),
             nitro_document: [quote.as_slice(), &nitro].concat(),
+            // As from a bare quote: who looks at a file that somebody kept asked nothing.
+            nvidia_devices: vec![CheckName::NonceMatch],
             nvidia_token: vec![],
             vllm_proxy: BEYOND_A_VLLM_PROXY.into(),
         }
@@ -81,6 +85,7 @@ impl Absent {
         let names = match kind {
             Kind::Evidence(_) => return false,
             Kind::NitroDocument => &self.nitro_document,
+            Kind::NvidiaDevices => &self.nvidia_devices,
             Kind::NvidiaToken => &self.nvidia_token,
             Kind::Quote(Cpu::Sgx) => &self.sgx_quote,
             Kind::Quote(Cpu::Snp) => &self.snp_report,

@@ -15,22 +15,22 @@ use subrosa_verifier::{
 use crate::foreign_vllm::{Proxy, address, bound, hex};
 use crate::vectors::{folder, seconds};
 
-const NVTRUST: [&str; 2] = [
+pub const NVTRUST: [&str; 2] = [
     "nvidia-nvtrust/rims/Driver_RIM_test_no_gpu.swidtag",
     "nvidia-nvtrust/rims/1010_0200_882_96005E0001_test_no_gpu.swidtag",
 ];
-const REPORT: &str = "go-nvtrust/attestationReport.txt";
-const CHAIN: &str = "go-nvtrust/gpuAkCertChain.txt";
-const SDK: &str = "nvidia-attestation-sdk/unit-tests";
+pub const REPORT: &str = "go-nvtrust/attestationReport.txt";
+pub const CHAIN: &str = "go-nvtrust/gpuAkCertChain.txt";
+pub const SDK: &str = "nvidia-attestation-sdk/unit-tests";
 const SAMPLES: &str = "nvidia-attestation-sdk/unit-tests/sample_attestation_data/gpu";
 const RIMS: &str = "nvidia-attestation-sdk/unit-tests/sample_rims";
 
-fn read(folder: &Path, file: &str) -> Vec<u8> {
+pub fn read(folder: &Path, file: &str) -> Vec<u8> {
     std::fs::read(folder.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 /// One device, as its report and its chain lie in files of hex and PEM.
-fn device(folder: &Path, architecture: &str, report: &str, chain: &str) -> Value {
+pub fn device(folder: &Path, architecture: &str, report: &str, chain: &str) -> Value {
     let report = String::from_utf8(read(folder, report)).unwrap();
     let digits: String = report.split_whitespace().collect();
     let digits = digits.trim_start_matches("0x");

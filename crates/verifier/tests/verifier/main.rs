@@ -7,6 +7,7 @@ mod devices;
 mod document;
 mod flips;
 mod foreign;
+mod foreign_devices;
 mod foreign_gpus;
 mod foreign_nitro;
 mod foreign_token;
