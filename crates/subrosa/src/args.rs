@@ -93,6 +93,7 @@ pub(crate) enum Command {
     /// It reads exported receipts, our evidence documents, bare SGX and TDX quotes and SEV-SNP reports
     /// (binary, hex or base64), and the attestation reports of vllm-proxies. A bare quote says that the
     /// hardware is genuine and current, and nothing about keys, software or models.
+    /// Lists of NVIDIA's devices, as its SDK writes them, are read too, and say nothing of a machine.
     ///
     /// It also reads what no processor vouches for: documents of AWS Nitro enclaves, which are AWS's
     /// word about its own machines, and tokens of NVIDIA's attestation service, which are its word that

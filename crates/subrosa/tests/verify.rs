@@ -5,11 +5,11 @@ use std::process::{Command, Output};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
-use subrosa_attester::Simulator;
+use serde_json::{Value, json};
+use subrosa_attester::{SimulatedCpu, SimulatedGpus, SimulatedKind, Simulator};
 use subrosa_protocol::workload::{Backend, BackendKind};
 use subrosa_protocol::{B256, Keyset, Timestamp, Workload};
-use subrosa_verifier::{CpuEvidence, Evidence, Nonce, Policy, Releases};
+use subrosa_verifier::{CpuEvidence, Demand, Evidence, Nonce, Policy, Releases};
 use tempfile::TempDir;
 
 /// The time of the simulated machines.
@@ -260,6 +260,74 @@ fn explain_draws_the_chain_in_the_terminal_and_in_a_file() {
     assert_eq!(subrosa(&nowhere).status.code(), Some(2));
 }
 
+#[test]
+fn a_list_of_devices_passes_with_what_nvidia_says_of_them_and_starts_at_its_root() {
+    let machine = Machine::new();
+    let kind = SimulatedKind { cpu: SimulatedCpu::Tdx, gpus: SimulatedGpus::Hopper };
+    let now = Timestamp(NOW.parse().unwrap());
+    let simulator = Simulator::of(kind, "image");
+    let answer = simulator.second_quote([0; 64], Some(NONCE.0), now).unwrap();
+    let device = &answer.devices.0[0];
+    let list = json!([{
+        "arch": device.architecture.name(),
+        "certificate": STANDARD.encode(&device.chain),
+        "evidence": STANDARD.encode(&device.report),
+        "nonce": hex::encode(NONCE),
+    }]);
+    let (list, policy) = (machine.file("devices.json", list.to_string()), machine.policy());
+    let collateral = answer.device_collateral;
+    let files = collateral.rims.iter().chain(&collateral.ocsp).chain(&collateral.crls);
+    let files: Vec<String> = files
+        .enumerate()
+        .map(|(at, file)| machine.file(&format!("collateral{at}"), file))
+        .collect();
+    let nonce = hex::encode(NONCE);
+    let asked = [list.as_str(), "--policy", &policy, "--at", NOW, "--nonce", &nonce];
+    let mut arguments = asked.to_vec();
+    files.iter().for_each(|file| arguments.extend(["--collateral", file]));
+    let (code, report) = verify(&arguments);
+    assert_eq!((code, &report["kind"]), (0, &"nvidia_devices".into()), "{report}");
+    assert_eq!(outcome(&report, "nonce_match"), "passed");
+
+    let drawn = subrosa(&[&["explain"], &arguments[..]].concat());
+    assert_eq!(drawn.status.code(), Some(0));
+    let drawn = String::from_utf8(drawn.stdout).unwrap();
+    let links = ["NVIDIA's root", "the devices", "driver and firmware"];
+    let places: Vec<_> = links.iter().map(|link| drawn.find(link)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{drawn}");
+    assert!(!drawn.contains("the maker's root") && !drawn.contains("the key"), "{drawn}");
+
+    let (code, report) = verify(&asked);
+    assert_eq!((code, failed(&report)), (1, "nvidia_revocation"), "{report}");
+    let told = subrosa(&[&["verify"], &asked[..]].concat());
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(told.contains("OCSP") && told.contains("--collateral FILE"), "{told}");
+}
+
+#[test]
+fn genuine_devices_come_out_as_they_must_where_policy_waives_what_is_not_public() {
+    let Some(folder) = vectors() else { return };
+    let machine = Machine::new();
+    let mut policy = Policy::strict(Releases::default());
+    policy.nvidia.revocation = Demand::Waived;
+    policy.nvidia.reference_measurements = Demand::Waived;
+    let policy = machine.file("waives.toml", policy.to_toml());
+    for (file, expected) in [
+        ("hopper_evidence", ""),
+        ("hopper_evidence_cert_hold", ""),
+        ("multi_gpu_hopper", "nvswitch_binding"),
+        ("multi_switch_ls10", "nvidia_distinct_devices"),
+        ("switch_evidence_ls10", "nvswitch_binding"),
+    ] {
+        let path = format!("nvidia-attestation-sdk/serialized_test_evidence/{file}.json");
+        let path = folder.join(path).to_str().unwrap().to_owned();
+        let arguments = [&path, "--policy", &policy, "--at", "2026-06-01T00:00:00Z"];
+        let (code, report) = verify(&arguments);
+        let refused = i32::from(!expected.is_empty());
+        assert_eq!((code, failed(&report)), (refused, expected), "{file}: {report}");
+    }
+}
+
 /// Where the evidence of real machines lies, if it does.
 #[allow(clippy::print_stderr, reason = "a test that did nothing has to say so")]
 fn vectors() -> Option<PathBuf> {
@@ -282,7 +350,7 @@ struct Row {
     failed: &'static str,
 }
 
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 17] = [
     Row {
         file: "dcap-qvl/tdx_quote",
         collateral: &["dcap-qvl/tdx_quote_collateral.json"],
@@ -380,6 +448,27 @@ const ROWS: [Row; 14] = [
         at: "2026-11-28T00:00:00Z",
         kind: "nvidia_token",
         failed: "nvidia_token_algorithm",
+    },
+    Row {
+        file: "nvidia-attestation-sdk/serialized_test_evidence/hopper_evidence.json",
+        collateral: &[],
+        at: "2026-06-01T00:00:00Z",
+        kind: "nvidia_devices",
+        failed: "nvidia_revocation",
+    },
+    Row {
+        file: "nvidia-attestation-sdk/serialized_test_evidence/hopper_evidence_cert_hold.json",
+        collateral: &[],
+        at: "2026-06-01T00:00:00Z",
+        kind: "nvidia_devices",
+        failed: "nvidia_revocation",
+    },
+    Row {
+        file: "nvidia-attestation-sdk/serialized_test_evidence/multi_switch_ls10.json",
+        collateral: &[],
+        at: "2026-06-01T00:00:00Z",
+        kind: "nvidia_devices",
+        failed: "nvidia_revocation",
     },
 ];
 

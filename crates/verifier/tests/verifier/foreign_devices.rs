@@ -278,7 +278,8 @@ fn a_byte_behind_a_report_in_a_list_is_tolerated_once() {
 
 #[test]
 fn a_list_without_what_policy_demands_is_refused() {
-    let cases: [(fn(&mut Looked), CheckName, &str); 7] = [
+    type Change = fn(&mut Looked);
+    let cases: [(Change, CheckName, &str); 7] = [
         (|looked| looked.endorsements = Endorsements::default(), NvidiaRevocation, "no revocation"),
         (
             |looked| {
