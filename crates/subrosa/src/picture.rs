@@ -195,7 +195,7 @@ const TOKEN: [Plan; 3] = [
     Plan {
         title: "the GPUs",
         about: "as the service says; nothing was compared here",
-        checks: &["nvidia_claims"],
+        checks: &["cpu_id_registry", "nvidia_claims"],
     },
 ];
 

@@ -1,4 +1,4 @@
-//! Certificates and revocation lists of vendors: X.509 (RFC 5280), signed with SHA-384.
+//! Certificates and revocation lists of AMD and AWS: X.509 (RFC 5280), signed with SHA-384.
 //!
 //! Only what they issue is read: AMD's certificates are signed with RSASSA-PSS, those of AWS with
 //! ECDSA on P-384. There is one way to spell each, so that no byte can change unseen: strict DER,

@@ -18,7 +18,7 @@ use subrosa_protocol::{B256, Timestamp};
 pub use endorsements::Endorsements;
 pub use nitro::NitroDocument;
 pub use nvidia_devices::NvidiaDevices;
-pub use nvidia_token::NvidiaToken;
+pub use nvidia_token::NvidiaTokens;
 pub use quote::Quote;
 pub use vllm_proxy::VllmProxy;
 
@@ -56,7 +56,7 @@ pub enum Document {
     /// An attestation document of AWS Nitro.
     Nitro(NitroDocument),
     /// Tokens of NVIDIA's attestation service.
-    NvidiaToken(NvidiaToken),
+    NvidiaTokens(NvidiaTokens),
     /// A quote or report as the hardware gave it.
     Quote(Quote),
     /// The answer of a vllm-proxy.
@@ -98,7 +98,7 @@ impl Document {
             return VllmProxy::read(object).map(Document::VllmProxy);
         }
         if let Some(bundle) = object.take("detached_eat")? {
-            return NvidiaToken::read(bundle, "detached_eat").map(Document::NvidiaToken);
+            return NvidiaTokens::read(bundle, "detached_eat").map(Document::NvidiaTokens);
         }
         quote::from_json(object)
     }
@@ -108,8 +108,8 @@ impl Document {
             Value::List(list) if NvidiaDevices::is_one(&list) => {
                 NvidiaDevices::read(list).map(Document::Devices)
             }
-            Value::List(list) if NvidiaToken::is_one(&list) => {
-                NvidiaToken::read(Value::List(list), "tokens").map(Document::NvidiaToken)
+            Value::List(list) if NvidiaTokens::is_one(&list) => {
+                NvidiaTokens::read(Value::List(list), "tokens").map(Document::NvidiaTokens)
             }
             _ => Err(Unreadable::UnknownDocument),
         }
@@ -121,7 +121,7 @@ impl Document {
             Document::Devices(_) => Kind::NvidiaDevices,
             Document::Evidence(evidence) => Kind::Evidence(evidence.cpu().cpu()),
             Document::Nitro(_) => Kind::NitroDocument,
-            Document::NvidiaToken(_) => Kind::NvidiaToken,
+            Document::NvidiaTokens(_) => Kind::NvidiaToken,
             Document::Quote(quote) => Kind::Quote(quote.cpu()),
             Document::VllmProxy(_) => Kind::VllmProxy,
         }
@@ -148,7 +148,9 @@ pub fn examine(
         Document::Devices(file) => nvidia_devices::examine(file, endorsements, nonce, policy, at),
         Document::Evidence(evidence) => return reexamine(evidence, nonce, policy, at),
         Document::Nitro(nitro) => nitro::examine(nitro, nonce, policy, at),
-        Document::NvidiaToken(token) => nvidia_token::examine(token, endorsements, nonce, at),
+        Document::NvidiaTokens(tokens) => {
+            nvidia_token::examine(tokens, endorsements, nonce, policy, at)
+        }
         Document::Quote(quote) => quote::examine(quote, endorsements, nonce, policy, at),
         Document::VllmProxy(proxy) => vllm_proxy::examine(proxy, endorsements, nonce, policy, at),
     };

@@ -57,7 +57,7 @@ pub use evidence::{
     Parts, QUOTE_BYTES_MAX, RIMS_MAX, SgxEvidence, SnpEvidence, TdxEvidence, Unreadable,
 };
 pub use foreign::{
-    Document, Endorsements, NitroDocument, NvidiaDevices, NvidiaToken, Quote, VllmProxy, examine,
+    Document, Endorsements, NitroDocument, NvidiaDevices, NvidiaTokens, Quote, VllmProxy, examine,
 };
 pub use kind::{Cpu, Kind};
 pub use nonce::{Block, ChainView, Freshness, Nonce, report_data};

@@ -3,7 +3,6 @@
 //! The crate `nvidia-evidence` makes the checks; here they are put under the names of a report, all
 //! devices under one.
 
-use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use subrosa_nvidia_evidence as nvidia;
@@ -164,7 +163,7 @@ fn appraise(
     }
     let ocsp: Vec<&[u8]> = collateral.ocsp.iter().map(Vec::as_slice).collect();
     let crls: Vec<&[u8]> = collateral.crls.iter().map(Vec::as_slice).collect();
-    let given = nvidia::Collateral { rims: &rims, ocsp: &ocsp, crls: &crls };
+    let collateral = nvidia::Collateral { rims: &rims, ocsp: &ocsp, crls: &crls };
     let evidence: Vec<DeviceEvidence<'_>> = devices
         .0
         .iter()
@@ -176,7 +175,7 @@ fn appraise(
         .collect();
     let trailing = if asked.exactly { Trailing::Refuse } else { Trailing::TolerateOne };
     let policy = demands(policy, trailing);
-    let mut appraiser = Appraiser::new(&given, &policy, now.0);
+    let mut appraiser = Appraiser::new(&collateral, &policy, now.0);
     let node = appraiser.node(&evidence, &asked.nonce);
     for (name, made) in OF_DEVICES {
         record_devices(name, made, &node, checks);
@@ -186,7 +185,6 @@ fn appraise(
     }
     if asked.exactly && node.is_accepted() {
         refuse_surplus(appraiser.surplus(), checks);
-        refuse_doubled(collateral, checks);
     }
     if checks.has_passed(CheckName::NvidiaPayloadPresent) {
         checks.pass(CheckName::NvidiaPayloadPresent, census(devices));
@@ -202,21 +200,6 @@ fn refuse_surplus(surplus: Option<Surplus>, checks: &mut Checks) {
         Surplus::Rim { .. } => CheckName::NvidiaMeasurements,
     };
     checks.fail(name, surplus.to_string());
-}
-
-/// Refuses a piece of collateral that stands twice: the second proves nothing.
-fn refuse_doubled(collateral: &DeviceCollateral, checks: &mut Checks) {
-    let lists = [
-        (CheckName::NvidiaMeasurements, "reference measurements", &collateral.rims),
-        (CheckName::NvidiaRevocation, "OCSP answer", &collateral.ocsp),
-        (CheckName::NvidiaRevocation, "revocation list", &collateral.crls),
-    ];
-    for (name, what, list) in lists {
-        let mut known = HashSet::new();
-        if let Some(at) = list.iter().position(|entry| !known.insert(entry)) {
-            checks.fail(name, format!("{what} {at} stood before, and proves nothing"));
-        }
-    }
 }
 
 /// How many devices of each kind there are, in words.

@@ -51,19 +51,16 @@ async fn vcek(
     let mut questions = PRODUCTS_OF_VERSION_2.map(|product| (product, question(product)));
     // What was found once is found again without asking in vain before.
     questions.sort_by_key(|(_, question)| !fetcher.has_kept(question, now));
-    let mut unreadable = None;
     for (product, question) in questions {
         match fetcher.ask(&question, now, certificate_ends).await {
             Ok(vcek) if report.is_signed_by(&vcek.body) => return Ok((product, vcek)),
             Ok(_) => {}
             Err(EndorseError::Fetch(FetchError::Status { status, .. }))
                 if STATUSES_OF_UNKNOWN.contains(&status) => {}
-            // Some mirrors say that they know nothing with a page and status 200.
-            Err(error @ EndorseError::Answer { .. }) => unreadable = Some(error),
             Err(error) => return Err(error),
         }
     }
-    Err(unreadable.unwrap_or_else(|| EndorseError::UnknownChip { service: base.to_owned() }))
+    Err(EndorseError::UnknownChip { service: base.to_owned() })
 }
 
 /// Where the certificate of a report's chip is, if the chip is of this generation.

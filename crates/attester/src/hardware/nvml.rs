@@ -165,14 +165,14 @@ fn work(path: &OsStr, of_switches: &OsStr, queue: &mpsc::Receiver<Job>) {
             Job::State { answer } if answer.is_closed() => {}
             Job::Switches { answer } if answer.is_closed() => {}
             Job::Devices { nonce, answer } => {
-                let said = with(&mut library, open, |library| {
-                    Ok((gpus(library, &nonce)?, protected_pcie(library)?))
-                });
-                let devices = said.and_then(|(gpus, protected)| match protected {
-                    false => Ok(without_switches(gpus)),
-                    true => with(&mut switches, open_switches, |switches| {
-                        with_switches(gpus, nscq::devices(switches, &nonce)?)
-                    }),
+                let devices = with(&mut library, open, |library| {
+                    let gpus = gpus(library, &nonce)?;
+                    match protected_pcie(library)? {
+                        false => Ok(without_switches(gpus)),
+                        true => with(&mut switches, open_switches, |switches| {
+                            with_switches(gpus, nscq::devices(switches, &nonce)?)
+                        }),
+                    }
                 });
                 let _ = answer.send(devices);
             }

@@ -48,20 +48,6 @@ async fn a_certificate_whose_key_did_not_sign_the_report_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_mirror_that_says_no_with_a_page_does_not_end_the_search() {
-    let (report, known) = older_chip(AmdProduct::Genoa);
-    let mut answers = kds(AmdProduct::Genoa, &report, &known);
-    let page = Canned::bare(b"<html>no such chip</html>".to_vec());
-    answers.insert(vcek_path(AmdProduct::Milan, &report), page.clone());
-    let service = Service::start(answers).await;
-    assert_eq!(service.endorser(None).amd(&report, NOW).await.unwrap(), known);
-
-    service.change(&vcek_path(AmdProduct::Genoa, &report), |canned| canned.body = page.body);
-    let error = service.endorser(None).amd(&report, NOW).await.unwrap_err();
-    assert!(matches!(error, EndorseError::Answer { .. }), "{error}");
-}
-
-#[tokio::test]
 async fn a_chip_that_amd_does_not_know_in_any_generation_is_named_so() {
     let (report, _) = older_chip(AmdProduct::Genoa);
     let service = Service::start(HashMap::new()).await;

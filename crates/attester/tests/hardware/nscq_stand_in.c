@@ -99,7 +99,7 @@ struct session_result nscq_session_create(uint32_t flags)
 #ifdef NO_SESSION
     result.session = NULL;
 #endif
-    if (result.session) {
+    if (result.code == 0 && result.session) {
         open_session = 1;
         note("o");
     }

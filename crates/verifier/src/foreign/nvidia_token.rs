@@ -20,12 +20,14 @@ use crate::devices::DEVICES_MAX;
 use crate::evidence::Unreadable;
 use crate::json::Value;
 use crate::kind::Kind;
+use crate::policy::{Machines, Policy};
 use crate::report::Checks;
 use claims::check_device;
 pub(super) use keys::{ServiceKey, read_keys};
-use token::{Statement, Token};
+use token::{Statement, Token, shown};
 
-/// A GPU's token has 2 to 4 kB.
+/// A GPU's token has 2 to 4 kB. Names of keys and of issuers are as long as a token lets them be, and
+/// compared whole.
 const TOKEN_BYTES_MAX: usize = 64 * 1024;
 
 /// The names of devices are a word and a number.
@@ -40,16 +42,16 @@ const GPU_PREFIX: &str = "GPU-";
 
 const ES384: &str = "ES384";
 
-/// An answer of NVIDIA's attestation service.
+/// An answer of NVIDIA's attestation service: its tokens, of which nothing was looked at yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NvidiaToken {
+pub struct NvidiaTokens {
     /// The token over all devices.
     overall: String,
     /// The name and the token of each device.
     devices: Vec<(String, String)>,
 }
 
-impl NvidiaToken {
+impl NvidiaTokens {
     /// Whether a list is one of tokens: it begins with a list that begins with `JWT`.
     pub(super) fn is_one(list: &[Value]) -> bool {
         let Some(Value::List(overall)) = list.first() else { return false };
@@ -57,7 +59,7 @@ impl NvidiaToken {
     }
 
     /// Reads `[["JWT", token], {name: token, …}]`, which stands at `member`.
-    pub(super) fn read(value: Value, member: &str) -> Result<NvidiaToken, Unreadable> {
+    pub(super) fn read(value: Value, member: &str) -> Result<NvidiaTokens, Unreadable> {
         let wrong = || Unreadable::WrongType {
             member: member.into(),
             expected: "a list of a JWT and of devices with theirs",
@@ -90,19 +92,34 @@ impl NvidiaToken {
                 let member = member.into();
                 Err(Unreadable::MemberTooLong { member, got, max: TOKEN_BYTES_MAX })
             }
-            _ => Ok(NvidiaToken { overall: overall.clone(), devices: read }),
+            _ => Ok(NvidiaTokens { overall: overall.clone(), devices: read }),
         }
     }
 }
 
 /// Examines the token over all devices, and each device's.
 pub(super) fn examine(
-    answer: &NvidiaToken,
+    answer: &NvidiaTokens,
     endorsements: &Endorsements,
     nonce: Option<B256>,
+    policy: &Policy,
     at: Timestamp,
 ) -> Checks {
     let mut checks = Checks::new(Kind::NvidiaToken);
+    if let Err(error) = policy.check() {
+        checks.fail(CheckName::NvidiaNrasVerified, error.to_string());
+        return checks;
+    }
+    match policy.machines {
+        Machines::Any => {
+            checks.waive(CheckName::CpuIdRegistry, "any machine, the tokens name none")
+        }
+        Machines::Listed(_) => {
+            let seen = "the service names no machine that could be listed";
+            checks.fail(CheckName::CpuIdRegistry, seen);
+            return checks;
+        }
+    }
     if let Some(tokens) = record(&mut checks, CheckName::NvidiaTokenStructure, read(answer)) {
         check(&tokens, endorsements.service_keys(), nonce, at, &mut checks);
     }
@@ -185,7 +202,7 @@ fn record<T>(
     }
 }
 
-fn read(answer: &NvidiaToken) -> Result<(String, Tokens), String> {
+fn read(answer: &NvidiaTokens) -> Result<(String, Tokens), String> {
     let mut overall = Token::read("", &answer.overall)?;
     let submodules = read_submodules(&mut overall.statement.rest)?;
     let mut devices = Vec::new();
@@ -242,7 +259,7 @@ fn each(tokens: &Tokens, check: impl Fn(&Token) -> Result<(), String>) -> Result
 fn check_algorithm(token: &Token) -> Result<(), String> {
     match token.algorithm.as_str() {
         ES384 => Ok(()),
-        other => Err(format!("JWT with alg {other}, the service signs with {ES384}")),
+        other => Err(format!("JWT with alg {}, the service signs with {ES384}", shown(other))),
     }
 }
 
@@ -269,17 +286,17 @@ fn check_signatures(tokens: &Tokens, keys: &[ServiceKey]) -> Result<(String, ())
     each(tokens, |token| {
         let id = token.key_id.as_deref().ok_or("the JWT names no key (kid)")?;
         let key = keys.iter().find(|key| key.id == id);
-        let key = key.ok_or_else(|| format!("the given key set has no key {id}"))?;
+        let key = key.ok_or_else(|| format!("the given key set has no key {}", shown(id)))?;
         if !key.verify(token.signed.as_bytes(), &token.signature) {
-            return Err(format!("the ES384 signature is not of the key {id}"));
+            return Err(format!("the ES384 signature is not of the key {}", shown(id)));
         }
         match token.statement.issuer.as_str() {
             ISSUER => Ok(()),
-            other => Err(format!("the issuer is {other}, not {ISSUER}")),
+            other => Err(format!("the issuer is {}, not {ISSUER}", shown(other))),
         }
     })?;
     let id = tokens.overall.key_id.as_deref().unwrap_or_default();
-    Ok(told(format!("ES384 signatures good, by the given key {id}")))
+    Ok(told(format!("ES384 signatures good, by the given key {}", shown(id))))
 }
 
 fn match_nonce(ours: B256, overall: &Statement) -> Result<(String, ()), String> {
@@ -323,7 +340,7 @@ fn check_distinct(devices: &[Token]) -> Result<(String, ()), String> {
         let id = token.statement.device_id.as_deref();
         let id = id.ok_or_else(|| token.says("it has no number (ueid)".into()))?;
         if let Some((other, _)) = seen.iter().find(|(_, known)| *known == id) {
-            return Err(format!("{other} and {} have the number {id}", token.label));
+            return Err(format!("{other} and {} have the number {}", token.label, shown(id)));
         }
         seen.push((&token.label, id));
     }

@@ -486,24 +486,6 @@ fn collateral_that_belongs_to_no_device_shown_is_refused() {
     assert_words(&refusal, NvidiaRevocation, "is about no certificate shown");
 }
 
-#[test]
-fn collateral_that_stands_twice_is_refused() {
-    let world = world(SimulatedGpus::EightHoppers);
-    type Pick = fn(&mut DeviceCollateral) -> &mut Vec<Vec<u8>>;
-    let cases: [(Pick, CheckName); 3] = [
-        (|it| &mut it.rims, NvidiaMeasurements),
-        (|it| &mut it.ocsp, NvidiaRevocation),
-        (|it| &mut it.crls, NvidiaRevocation),
-    ];
-    for (pick, name) in cases {
-        let twice = with_collateral(&world, |collateral| {
-            let list = pick(collateral);
-            list.push(list[0].clone());
-        });
-        assert_words(&world.check(&twice).unwrap_err(), name, "stood before");
-    }
-}
-
 /// What a device needs and does not find is told first: the rest may only not have been reached.
 #[test]
 fn a_fault_of_a_device_is_told_before_surplus_collateral() {

@@ -15,11 +15,12 @@ use subrosa_protocol::encoding::to_base64;
 use subrosa_protocol::{B256, Timestamp};
 use subrosa_verifier::CheckName::*;
 use subrosa_verifier::{
-    CheckName, Document, Endorsements, Gpu, Kind, Machines, Outcome, Policy, Releases, Report,
-    Root, Trust, Unreadable, Verdict, examine,
+    Document, Endorsements, Gpu, Kind, Machines, Outcome, Policy, Releases, Report, Root, Trust,
+    Unreadable, Verdict, examine,
 };
 use time::OffsetDateTime;
 
+use crate::faults::{Honest, assert_faults, assert_refused, strict};
 use crate::vectors::{folder, seconds};
 
 const GENUINE: &str = "dstack/nitro/nitro_attestation.bin";
@@ -33,18 +34,6 @@ fn look(bytes: &[u8], nonce: Option<B256>, policy: &Policy, at: u64) -> Report {
     let document = Document::parse(bytes).unwrap();
     assert_eq!(document.kind(), Kind::NitroDocument);
     examine(&document, &Endorsements::default(), nonce, policy, Timestamp(at))
-}
-
-fn strict() -> Policy {
-    Policy::strict(Releases::default())
-}
-
-#[track_caller]
-fn assert_refused(report: &Report, name: CheckName, words: &str) {
-    assert_eq!(report.verdict, Verdict::Refused, "{words:?} expected");
-    let failed = report.first_failure().unwrap();
-    assert_eq!(failed.name, name, "{words:?} expected: {}", report.sentence());
-    assert!(failed.seen.contains(words), "{words:?} expected: {}", report.sentence());
 }
 
 /// Envelopes of dstack's: the file, where the document in it ends, and its certificate's life.
@@ -344,12 +333,24 @@ impl Made {
         (bytes, root)
     }
 
-    fn report(&self) -> Report {
+    /// The bytes, and the policy that trusts the root that was made for them.
+    fn bytes_and_policy(&self) -> (Vec<u8>, Policy) {
         let (bytes, root) = self.bytes();
         let mut policy = self.policy.clone();
         if policy.trust == Trust::Simulated {
             policy.roots.nitro = Root::Sha256(root);
         }
+        (bytes, policy)
+    }
+}
+
+impl Honest for Made {
+    fn honest() -> Made {
+        Made::new()
+    }
+
+    fn report(&self) -> Report {
+        let (bytes, policy) = self.bytes_and_policy();
         look(&bytes, self.nonce, &policy, NOW)
     }
 }
@@ -386,21 +387,71 @@ fn a_made_document_passes_under_its_own_root_and_says_so() {
     assert_eq!(report.outcome(CpuIdRegistry), Outcome::Waived);
 }
 
-/// A change, the check that refuses it, and the words.
-type Fault = (fn(&mut Made), CheckName, &'static str);
+#[test]
+fn a_made_document_counts_to_the_second_of_its_certificate() {
+    let mut made = Made::new();
+    for authority in &mut made.authorities {
+        (authority.from, authority.until) = (NOW - 1_000, NOW + 1_000);
+    }
+    let (from, until) = (made.leaf.from, made.leaf.until);
+    let (bytes, policy) = made.bytes_and_policy();
+    for at in [from, NOW, until] {
+        let report = look(&bytes, made.nonce, &policy, at);
+        assert_eq!(report.verdict, Verdict::Accepted, "{}", report.sentence());
+    }
+    let words =
+        "the document's certificate counts from 2026-09-21T14:11:40Z to 2026-09-21T14:15:00Z";
+    for at in [from - 900, from - 1, until + 1, until + 900] {
+        assert_refused(&look(&bytes, made.nonce, &policy, at), TeeCertChain, words);
+    }
+    for at in [0, from - 901, until + 901, u64::MAX] {
+        let words = "certificate 0 of the bundle counts from 2026-09-21T13:56:40Z";
+        assert_refused(&look(&bytes, made.nonce, &policy, at), TeeCertChain, words);
+    }
+}
 
-#[track_caller]
-fn assert_faults(faults: &[Fault]) {
-    for (change, name, words) in faults {
-        let mut made = Made::new();
-        change(&mut made);
-        assert_refused(&made.report(), *name, words);
+/// dstack's envelope around a document, with something behind it.
+fn envelope(document: &[u8], beside: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(document.len() << 2 | 0b01).unwrap().to_le_bytes();
+    [&[0, 2], &length[..], document, beside].concat()
+}
+
+#[test]
+fn a_made_document_is_read_bare_and_in_an_envelope_and_nothing_follows_it() {
+    let made = Made::new();
+    let (bare, policy) = made.bytes_and_policy();
+    let look = |bytes: &[u8]| look(bytes, made.nonce, &policy, NOW);
+    for (bytes, seen) in [
+        (bare.clone(), "nothing follows"),
+        (envelope(&bare, b""), "nothing follows"),
+        (envelope(&bare, b"\0"), "1 bytes of an envelope follow, unsigned and not read"),
+        (envelope(&bare, &[7; 900]), "900 bytes of an envelope follow, unsigned and not read"),
+    ] {
+        let report = look(&bytes);
+        assert_eq!(report.verdict, Verdict::Accepted, "{}", report.sentence());
+        assert_eq!(report.check(TeeQuotePadding).unwrap().seen, seen);
+    }
+    for tail in [&b"\0"[..], b"\n", b"\x01", b"\0\0", b"\xa0\xa0", &bare] {
+        let longer = [&bare, tail].concat();
+        let words = format!("{} bytes follow the document", tail.len());
+        assert_refused(&look(&longer), TeeQuotePadding, &words);
+        assert_refused(&look(&envelope(&longer, b"")), TeeQuotePadding, &words);
+        assert_refused(&look(&envelope(&longer, &[7; 900])), TeeQuotePadding, &words);
+    }
+    let cut = &bare[..bare.len() - 1];
+    assert_refused(&look(&envelope(cut, b"")), TeeQuoteStructure, "the document is not CBOR");
+    assert_refused(&look(&envelope(cut, &bare)), TeeQuoteStructure, "the document is not CBOR");
+    let good = envelope(&bare, b"");
+    for (at, byte) in [(0, 1), (1, 0), (1, 1), (1, 3), (2, good[2] ^ 1), (3, 0xff)] {
+        let mut other = good.clone();
+        other[at] = byte;
+        assert_eq!(Document::parse(&other), Err(Unreadable::UnknownDocument), "byte {at}: {byte}");
     }
 }
 
 #[test]
 fn headers_and_signatures_of_another_kind_are_refused_by_name() {
-    assert_faults(&[
+    assert_faults::<Made>(&[
         // ES256, ES512, EdDSA, none at all.
         (|made| made.protected = vec![0xa1, 1, 0x26], TeeQuoteStructure, "than ES384"),
         (|made| made.protected = vec![0xa1, 1, 0x38, 0x23], TeeQuoteStructure, "than ES384"),
@@ -434,7 +485,7 @@ fn headers_and_signatures_of_another_kind_are_refused_by_name() {
 
 #[test]
 fn payloads_of_another_shape_are_refused_by_name() {
-    assert_faults(&[
+    assert_faults::<Made>(&[
         (|made| made.spelled = |_| vec![], TeeQuoteStructure, "the payload is not CBOR"),
         (|made| made.spelled = |_| vec![0x80], TeeQuoteStructure, "payload has a value"),
         (
@@ -573,7 +624,7 @@ fn chains_that_do_not_lead_from_the_pinned_root_to_a_signer_are_refused_by_name(
         extension.set_criticality(true);
         Some(extension)
     };
-    assert_faults(&[
+    assert_faults::<Made>(&[
         (|made| made.policy = strict(), TeeCertChain, "which policy does not pin"),
         (|made| made.bundle = |all| all[..3].reverse(), TeeCertChain, "does not pin"),
         (|made| made.bundle = |all| all.swap(1, 2), TeeCertChain, "1 of the bundle names another"),
@@ -688,7 +739,7 @@ fn a_document_answers_exactly_the_nonce_that_was_sent() {
 
 #[test]
 fn a_policy_that_lists_machines_demands_a_gpu_or_a_nonce_refuses_what_aws_cannot_say() {
-    assert_faults(&[
+    assert_faults::<Made>(&[
         (|made| made.policy.machines = Machines::Listed(vec![]), CpuIdRegistry, "no machine"),
         (|made| made.policy.gpu = Gpu::Required, NvidiaPayloadPresent, "nothing about devices"),
         (

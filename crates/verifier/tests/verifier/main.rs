@@ -5,6 +5,7 @@ mod amd_vectors;
 mod appraisal;
 mod devices;
 mod document;
+mod faults;
 mod flips;
 mod foreign;
 mod foreign_devices;

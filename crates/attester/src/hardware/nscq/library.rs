@@ -13,8 +13,7 @@ use subrosa_verifier::DEVICES_MAX;
 
 use crate::hardware::loaded::{Failure, find, load, to_text, written};
 
-/// `nscq_rc_t`: zero is success, less is an error, more a warning. NVIDIA's own tools take a warning
-/// for a failure; so does this.
+/// `nscq_rc_t`: zero is success, less is an error, more a warning.
 type Code = i8;
 
 /// An opaque session, which the library makes and reads.
@@ -112,12 +111,12 @@ impl Library {
     /// Starts a conversation.
     pub(super) fn session(&self) -> Result<Session<'_>, Failure> {
         // SAFETY: signatures, lifetime; it may be called at any time.
-        let SessionResult { code, session: handle } = unsafe { (self.create)(MOUNT_DEVICES) };
-        // Whatever was made has to be ended, also after an error or a warning.
-        let session =
-            (!handle.is_null()).then(|| Session { handle, library: self, nonces: PhantomData });
+        let SessionResult { code, session } = unsafe { (self.create)(MOUNT_DEVICES) };
         check(code)?;
-        session.ok_or(Failure::Bad("it started a session that is none"))
+        match session.is_null() {
+            true => Err(Failure::Bad("it started a session that is none")),
+            false => Ok(Session { handle: session, library: self, nonces: PhantomData }),
+        }
     }
 
     /// What a switch calls itself, fit to stand in a path.

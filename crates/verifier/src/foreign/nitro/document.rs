@@ -36,7 +36,7 @@ pub(super) const IMAGE_PCRS: [u64; 3] = [0, 1, 2];
 
 /// What the payload says.
 #[derive(Debug)]
-pub(super) struct Document {
+pub(super) struct Payload {
     pub(super) module_id: String,
     /// When it was made, in milliseconds after 1970.
     pub(super) timestamp_ms: u64,
@@ -54,7 +54,7 @@ pub(super) struct Document {
 /// A document that is not believed yet.
 #[derive(Debug)]
 pub(super) struct Read {
-    pub(super) document: Document,
+    pub(super) payload: Payload,
     /// What was signed (RFC 9052 section 4.4).
     pub(super) message: Vec<u8>,
     pub(super) signature: Vec<u8>,
@@ -80,19 +80,19 @@ pub(super) fn read(bytes: &[u8]) -> Result<Read, BadDocument> {
         let (part, got) = ("signature", signed.signature.len());
         return Err(BadDocument::Length { part, got });
     }
-    let document = read_payload(signed.payload.as_deref().ok_or(BadDocument::Detached)?)?;
+    let payload = read_payload(signed.payload.as_deref().ok_or(BadDocument::Detached)?)?;
     let (message, signature) = (signed.tbs_data(&[]), signed.signature.clone());
     // The signature covers the two parts that it signs, not how they are put together.
     match signed.to_vec() {
         Ok(spelled) if spelled == bytes[..length] => {
-            Ok(Read { document, message, signature, length })
+            Ok(Read { payload, message, signature, length })
         }
         _ => Err(BadDocument::NotCanonical),
     }
 }
 
-fn read_payload(payload: &[u8]) -> Result<Document, BadDocument> {
-    let mut rest = payload;
+fn read_payload(bytes: &[u8]) -> Result<Payload, BadDocument> {
+    let mut rest = bytes;
     let value: Value = from_reader_with_recursion_limit(&mut rest, DEPTH_MAX)
         .map_err(|_| BadDocument::NotCbor { part: "the payload" })?;
     if !rest.is_empty() {
@@ -102,7 +102,7 @@ fn read_payload(payload: &[u8]) -> Result<Document, BadDocument> {
     if map.text("digest")? != DIGEST {
         return Err(BadDocument::Digest);
     }
-    let document = Document {
+    let payload = Payload {
         module_id: map.text("module_id")?,
         timestamp_ms: map.number("timestamp")?,
         pcrs: read_pcrs(map.take("pcrs")?)?,
@@ -113,9 +113,9 @@ fn read_payload(payload: &[u8]) -> Result<Document, BadDocument> {
         nonce: map.bytes_if_any("nonce", NONCE_BYTES_MAX)?,
     };
     map.finish()?;
-    let (part, got) = ("module_id", document.module_id.len());
+    let (part, got) = ("module_id", payload.module_id.len());
     match got {
-        1..=MODULE_ID_BYTES_MAX => Ok(document),
+        1..=MODULE_ID_BYTES_MAX => Ok(payload),
         _ => Err(BadDocument::Length { part, got }),
     }
 }

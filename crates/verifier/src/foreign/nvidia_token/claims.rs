@@ -1,6 +1,7 @@
 //! What the service claims of one device: everything that it looked at must be right.
 
 use super::super::json::Foreign;
+use super::token::shown;
 use crate::json::Value;
 
 /// Claims of the service's own begin so; those that are true or false say what it looked at.
@@ -48,7 +49,7 @@ pub(super) fn check_device(claims: &Foreign) -> Result<String, String> {
     check_members(claims.members())?;
     let model = text("hwmodel").unwrap_or("of unknown model");
     let driver = text("x-nvidia-gpu-driver-version").unwrap_or("unknown");
-    Ok(format!("({model}, driver {driver})"))
+    Ok(format!("({}, driver {})", shown(model), shown(driver)))
 }
 
 /// No claim may be false, or say that something is wrong, at whatever depth it stands.
@@ -58,7 +59,7 @@ fn check_members(members: &[(String, Value)]) -> Result<(), String> {
             check_members(inner)?;
         }
         if *value == Value::Bool(false) && name.starts_with(PREFIX) {
-            return Err(format!("{name} is false"));
+            return Err(format!("{} is false", shown(name)));
         }
         let good = GOOD_WORDS.iter().find(|(known, _)| known == name);
         if let Some((_, good)) = good.filter(|(_, good)| *value != Value::Text((*good).into())) {

@@ -10,9 +10,6 @@ use crate::evidence::Unreadable;
 /// The service publishes a dozen at a time.
 const KEYS_MAX: usize = 64;
 
-/// The service's names of keys have some 70 bytes.
-const KEY_ID_BYTES_MAX: usize = 256;
-
 /// A coordinate of a point on P-384.
 const COORDINATE_BYTES: usize = 48;
 
@@ -49,7 +46,7 @@ pub(in crate::foreign) fn read_keys(set: &mut Foreign) -> Result<Vec<ServiceKey>
         let mut point = vec![UNCOMPRESSED];
         point.extend(read_coordinate(&mut key, "x")?);
         point.extend(read_coordinate(&mut key, "y")?);
-        keys.push(ServiceKey { id: key.text_within("kid", KEY_ID_BYTES_MAX)?, point });
+        keys.push(ServiceKey { id: key.text_within("kid", super::TOKEN_BYTES_MAX)?, point });
     }
     match keys.is_empty() {
         true => Err(Unreadable::UnknownEndorsement),

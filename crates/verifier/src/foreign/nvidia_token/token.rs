@@ -8,7 +8,7 @@ use subrosa_protocol::Timestamp;
 use super::super::json::Foreign;
 use crate::json::Value;
 
-/// How much of an algorithm's or a key's name is repeated.
+/// How much of a name in a token, which may be as long as the token, messages repeat.
 const NAME_CHARS_MAX: usize = 128;
 
 /// A token that is not believed yet.
@@ -39,6 +39,11 @@ pub(super) struct Statement {
     pub(super) rest: Foreign,
 }
 
+/// A name as messages repeat it. What is compared is always the whole.
+pub(super) fn shown(name: &str) -> &str {
+    name.char_indices().nth(NAME_CHARS_MAX).map_or(name, |(end, _)| &name[..end])
+}
+
 impl Token {
     pub(super) fn read(label: &str, text: &str) -> Result<Token, String> {
         let of = |error: String| match label {
@@ -62,7 +67,6 @@ impl Token {
         if header.has("crit") {
             return Err(of("its header demands extensions (crit)".into()));
         }
-        let short = |name: String| name.chars().take(NAME_CHARS_MAX).collect::<String>();
         let algorithm = header.text("alg").map_err(|error| of(error.to_string()))?;
         let key_id = header.text_if_any("kid").map_err(|error| of(error.to_string()))?;
         let statement = Statement::read(object(claims, "claims")?).map_err(of)?;
@@ -70,8 +74,8 @@ impl Token {
             label: label.into(),
             text: text.into(),
             signed: signed.into(),
-            algorithm: short(algorithm),
-            key_id: key_id.map(short),
+            algorithm,
+            key_id,
             signature,
             statement,
         })
@@ -105,7 +109,7 @@ impl Statement {
                 .word_if_any("eat_nonce")
                 .map_err(text)?
                 .ok_or_else(|| missing("eat_nonce"))?,
-            issuer: claims.text("iss").map_err(text)?.chars().take(NAME_CHARS_MAX).collect(),
+            issuer: claims.text("iss").map_err(text)?,
             subject: claims.text_if_any("sub").map_err(text)?,
             device_id: claims.text_if_any("ueid").map_err(text)?,
             rest: claims,
