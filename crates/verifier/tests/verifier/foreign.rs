@@ -260,13 +260,19 @@ fn collateral_of_the_other_tee_or_past_its_window_is_refused() {
     let sgx = Given::new(&folder, "dcap-qvl/sgx_quote", "2025-07-01T00:00:00Z");
     sgx.with(&["dcap-qvl/tdx_quote_collateral.json"])
         .refused(IntelPcsCollateral, "QE identity of the other TEE");
+    let near = |at: &str| Given::new(&folder, "dcap-qvl/near/quote_hex.txt", at).with(&NEAR);
+    for at in ["2025-09-02T07:41:59Z", "2025-10-02T07:03:50Z"] {
+        near(at).accepted(TDX);
+    }
     for (at, words) in [
-        ("2025-09-02T07:41:58Z", ""),
-        ("2025-10-02T07:03:51Z", "xpired"),
-        ("2026-11-28T00:00:00Z", "xpired"),
+        ("2025-09-02T07:41:58Z", "TCBInfo issue date is in the future"),
+        ("2025-10-02T07:03:51Z", "CRL expired, its next update was due 2025-10-02T07:03:51Z"),
+        ("2025-10-02T07:29:51Z", "QE Identity expired"),
+        ("2025-10-03T00:00:00Z", "TCBInfo expired"),
+        ("2026-11-28T00:00:00Z", "CRL expired, its next update was due 2026-04-03T11:21:57Z"),
     ] {
-        let near = Given::new(&folder, "dcap-qvl/near/quote_hex.txt", at).with(&NEAR);
-        near.refused(IntelPcsCollateral, words);
+        let report = near(at).refused(IntelPcsCollateral, words);
+        assert_eq!(report.check(IntelPcsCollateral).unwrap().seen, words, "{at}");
     }
 }
 
