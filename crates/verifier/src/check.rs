@@ -283,8 +283,9 @@ impl CheckName {
             | CheckName::NvidiaNrasVerified
             | CheckName::NvidiaTokenBinding
             | CheckName::NvidiaClaims => kind == Kind::NvidiaToken,
-            CheckName::CpuIdRegistry => kind != Kind::NvidiaDevices,
-            CheckName::NonceMatch | CheckName::NvidiaDistinctDevices => true,
+            CheckName::CpuIdRegistry | CheckName::NonceMatch | CheckName::NvidiaDistinctDevices => {
+                true
+            }
             _ if kind == Kind::NvidiaToken => false,
             // No quote stands beside these devices that could bind them.
             CheckName::CpuGpuChain => kind != Kind::NvidiaDevices,

@@ -8,7 +8,7 @@ mod document;
 
 use sha2::{Digest, Sha256};
 use subrosa_nvidia_evidence::Utc;
-use subrosa_protocol::{B256, Timestamp};
+use subrosa_protocol::{B256, Duration, Timestamp};
 
 use super::quote::match_report_data;
 use crate::certificate::{Algorithm, Certificate};
@@ -27,6 +27,9 @@ const MAJOR_TYPE: u8 = 0b1110_0000;
 const BYTE_STRING: u8 = 0b0100_0000;
 
 const MILLISECONDS: u64 = 1_000;
+
+/// How far AWS's clock may be ahead of whoever asks as of now.
+const CLOCKS_APART_MAX: Duration = Duration(60);
 
 /// A Nitro attestation document as the hypervisor gave it, and what followed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,6 +164,9 @@ fn check_chain(
         certificate.check_time(at).map_err(|error| format!("{name} {error}"))?;
     }
     let made = Timestamp(payload.timestamp_ms / MILLISECONDS);
+    if made > at.after(CLOCKS_APART_MAX) {
+        return Err(format!("the document is of {}, which is to come", Utc(made.0)));
+    }
     if leaf.0.check_time(made).is_err() {
         let made = Utc(made.0);
         return Err(format!("the document is of {made}, when its certificate did not count"));

@@ -22,7 +22,7 @@ use crate::json::Value;
 use crate::kind::Kind;
 use crate::policy::{Machines, Policy};
 use crate::report::Checks;
-use claims::check_device;
+use claims::{check_device, check_members};
 pub(super) use keys::{ServiceKey, read_keys};
 use token::{Statement, Token, shown};
 
@@ -284,9 +284,7 @@ fn check_signatures(tokens: &Tokens, keys: &[ServiceKey]) -> Result<(String, ())
         return Err("no key set of the service was given, nobody can tell who signed".into());
     }
     each(tokens, |token| {
-        let id = token.key_id.as_deref().ok_or("the JWT names no key (kid)")?;
-        let key = keys.iter().find(|key| key.id == id);
-        let key = key.ok_or_else(|| format!("the given key set has no key {}", shown(id)))?;
+        let (id, key) = named_key(token, keys)?;
         if !key.verify(token.signed.as_bytes(), &token.signature) {
             return Err(format!("the ES384 signature is not of the key {}", shown(id)));
         }
@@ -295,8 +293,21 @@ fn check_signatures(tokens: &Tokens, keys: &[ServiceKey]) -> Result<(String, ())
             other => Err(format!("the issuer is {}, not {ISSUER}", shown(other))),
         }
     })?;
-    let id = tokens.overall.key_id.as_deref().unwrap_or_default();
-    Ok(told(format!("ES384 signatures good, by the given key {}", shown(id))))
+    let (id, key) = named_key(&tokens.overall, keys)?;
+    let (id, thumbprint) = (shown(id), key.thumbprint());
+    // Whoever wrote the key set chose the name; the thumbprint is of the key itself.
+    Ok(told(format!("ES384 signatures good, by the given key {id}, thumbprint {thumbprint}")))
+}
+
+/// The key that a token names, with that name.
+fn named_key<'a>(
+    token: &'a Token,
+    keys: &'a [ServiceKey],
+) -> Result<(&'a str, &'a ServiceKey), String> {
+    let id = token.key_id.as_deref().ok_or("the JWT names no key (kid)")?;
+    let key = keys.iter().find(|key| key.id == id);
+    let key = key.ok_or_else(|| format!("the given key set has no key {}", shown(id)))?;
+    Ok((id, key))
 }
 
 fn match_nonce(ours: B256, overall: &Statement) -> Result<(String, ()), String> {
@@ -356,6 +367,7 @@ fn check_claims(tokens: &Tokens) -> Result<(String, ()), String> {
     if result != Some(&Value::Bool(true)) {
         return Err("x-nvidia-overall-att-result is not true".into());
     }
+    check_members(overall.rest.members())?;
     let devices = tokens.devices.iter().map(|token| {
         let described = check_device(&token.statement.rest).map_err(|seen| token.says(seen))?;
         Ok(format!("{} {described}", token.label))

@@ -8,8 +8,8 @@ use subrosa_protocol::encoding::{from_base64, to_base64};
 use subrosa_protocol::{B256, Timestamp};
 use subrosa_verifier::CheckName::*;
 use subrosa_verifier::{
-    CheckName, Demand, DeviceCollateral, Document, Endorsements, Gpu, Kind, Outcome, Policy,
-    Releases, Report, Root, Unreadable, Verdict, examine,
+    CheckName, Demand, DeviceCollateral, Document, Endorsements, Gpu, Kind, Machines, Outcome,
+    Policy, Releases, Report, Root, Unreadable, Verdict, examine,
 };
 
 use crate::foreign_gpus::{CHAIN, NVTRUST, REPORT, SDK, device, read};
@@ -22,8 +22,9 @@ const NONCE: [u8; 32] = [0x6e; 32];
 const SERIALIZED: &str = "nvidia-attestation-sdk/serialized_test_evidence";
 
 /// All that a report about such a file lists.
-const CHECKS: [CheckName; 13] = [
+const CHECKS: [CheckName; 14] = [
     NonceMatch,
+    CpuIdRegistry,
     NvidiaPayloadPresent,
     NvidiaNonce,
     NvidiaSignature,
@@ -157,6 +158,7 @@ fn simulated_devices_of_every_kind_pass_in_a_list_which_says_nothing_of_a_machin
             let expected = match (gpus, check.name) {
                 // Switches do not name their firmware; the GPUs beside them do.
                 (EightHoppers, NvidiaFirmwareId) => Outcome::Waived,
+                (_, CpuIdRegistry) => Outcome::Waived,
                 _ => Outcome::Passed,
             };
             assert_eq!(check.outcome, expected, "{gpus:?}: {check:?}");
@@ -543,4 +545,11 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_policy_that_lists_machines_refuses_devices_of_which_nobody_says_where_they_are() {
+    let listed = Machines::Listed(vec!["00".repeat(16)]);
+    let looked = simulated(SimulatedGpus::Hopper).with(|looked| looked.policy.machines = listed);
+    looked.refused(CpuIdRegistry, "name no machine");
 }

@@ -1,5 +1,6 @@
 //! Tokens of NVIDIA's attestation service: those of real answers, and every fault of made ones.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use base64::Engine;
@@ -148,6 +149,14 @@ impl Service {
             { "kty": "RSA", "kid": "another", "n": "AQAB", "e": "AQAB" },
             { "kty": "EC", "crv": "P-384", "use": "sig", "alg": "ES384", "kid": kid, "x": x, "y": y },
         ] })
+    }
+
+    /// RFC 7638: the members that a key needs, in the order of their names.
+    fn thumbprint(&self) -> String {
+        let key = &self.key_set("any")["keys"][1];
+        let members: BTreeMap<&str, &Value> =
+            ["crv", "kty", "x", "y"].map(|name| (name, &key[name])).into();
+        URL_SAFE_NO_PAD.encode(Sha256::digest(serde_json::to_string(&members).unwrap()))
     }
 
     fn sign(&self, header: &Value, claims: &str) -> String {
@@ -338,7 +347,11 @@ fn names_of_keys_are_compared_whole_and_repeated_in_part() {
     let report = look(&named("a"));
     assert_eq!(report.sentence(), SENTENCE);
     let repeated = format!(" key {}", "k".repeat(128));
-    assert!(report.check(NvidiaNrasVerified).unwrap().seen.ends_with(&repeated));
+    let (before, behind) =
+        report.check(NvidiaNrasVerified).unwrap().seen.split_once(&repeated).unwrap();
+    assert_eq!(before, "ES384 signatures good, by the given");
+    let thumbprint = behind.strip_prefix(", thumbprint ").unwrap();
+    assert_eq!(thumbprint, answer.service.thumbprint());
     for other in [named("b"), named(""), named("aa"), "k".repeat(128)] {
         let report = look(&other);
         assert_refused(&report, NvidiaNrasVerified, "the given key set has no key k");
@@ -594,6 +607,24 @@ fn a_device_with_which_the_service_found_a_fault_is_refused_by_the_claim() {
             |answer| answer.overall["x-nvidia-overall-att-result"] = false.into(),
             NvidiaClaims,
             "x-nvidia-overall-att-result is not true",
+        ),
+        (
+            |answer| answer.overall["x-nvidia-switch-check"] = false.into(),
+            NvidiaClaims,
+            "x-nvidia-switch-check is false",
+        ),
+        (
+            |answer| {
+                let revoked = json!([[{ "x-nvidia-cert-status": "revoked" }]]);
+                answer.devices[0].1["x-nvidia-gpu-chains"] = revoked;
+            },
+            NvidiaClaims,
+            "x-nvidia-cert-status is not valid",
+        ),
+        (
+            |answer| answer.devices[0].1["chains"] = json!([{ "x-nvidia-match": false }]),
+            NvidiaClaims,
+            "x-nvidia-match is false",
         ),
         (
             |answer| answer.overall["x-nvidia-overall-att-result"] = "true".into(),

@@ -114,9 +114,14 @@ fn read_payload(bytes: &[u8]) -> Result<Payload, BadDocument> {
     };
     map.finish()?;
     let (part, got) = ("module_id", payload.module_id.len());
-    match got {
-        1..=MODULE_ID_BYTES_MAX => Ok(payload),
-        _ => Err(BadDocument::Length { part, got }),
+    if !(1..=MODULE_ID_BYTES_MAX).contains(&got) {
+        return Err(BadDocument::Length { part, got });
+    }
+    // It is shown before it is known to be signed.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    match payload.module_id.bytes().all(plain) {
+        true => Ok(payload),
+        false => Err(BadDocument::Type { part }),
     }
 }
 

@@ -52,12 +52,19 @@ pub(super) fn check_device(claims: &Foreign) -> Result<String, String> {
     Ok(format!("({}, driver {})", shown(model), shown(driver)))
 }
 
+/// The claims in an object, or in the objects of a list.
+fn check_inside(value: &Value) -> Result<(), String> {
+    match value {
+        Value::List(list) => list.iter().try_for_each(check_inside),
+        Value::Object(members) => check_members(members),
+        Value::Bool(_) | Value::Null | Value::Number(_) | Value::Text(_) => Ok(()),
+    }
+}
+
 /// No claim may be false, or say that something is wrong, at whatever depth it stands.
-fn check_members(members: &[(String, Value)]) -> Result<(), String> {
+pub(super) fn check_members(members: &[(String, Value)]) -> Result<(), String> {
     for (name, value) in members {
-        if let Value::Object(inner) = value {
-            check_members(inner)?;
-        }
+        check_inside(value)?;
         if *value == Value::Bool(false) && name.starts_with(PREFIX) {
             return Err(format!("{} is false", shown(name)));
         }

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
+use sha2::{Digest, Sha256};
 
 use super::super::json::Foreign;
 use crate::evidence::Unreadable;
@@ -28,6 +29,14 @@ impl ServiceKey {
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         let key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, &self.point);
         key.verify(message, signature).is_ok()
+    }
+
+    /// Its thumbprint by SHA-256, in base64url (RFC 7638).
+    pub(super) fn thumbprint(&self) -> String {
+        let (x, y) = self.point[1..].split_at(COORDINATE_BYTES);
+        let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+        let members = format!(r#"{{"crv":"P-384","kty":"EC","x":"{x}","y":"{y}"}}"#);
+        URL_SAFE_NO_PAD.encode(Sha256::digest(members))
     }
 }
 
