@@ -88,16 +88,20 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ReceiptsCommand,
     },
-    /// Check a receipt, evidence or a quote, offline. Exit code 0: accepted, 1: refused, 2: unreadable.
+    /// Check a receipt, evidence or a quote, offline. Exit code 0: accepted, 1: refused,
+    /// 2: unreadable.
     ///
-    /// It reads exported receipts, our evidence documents, bare SGX and TDX quotes and SEV-SNP reports
-    /// (binary, hex or base64), and the attestation reports of vllm-proxies. A bare quote says that the
-    /// hardware is genuine and current, and nothing about keys, software or models.
-    /// Lists of NVIDIA's devices, as its SDK writes them, are read too, and say nothing of a machine.
+    /// It reads exported receipts, our evidence documents, bare SGX and TDX quotes and SEV-SNP
+    /// reports (binary, hex or base64), dstack's answers and envelopes around them, and the answers
+    /// of vllm-proxies. A bare quote says that the hardware is genuine and current, and nothing
+    /// about keys, software or models.
+    /// Lists of NVIDIA's devices, as its SDK writes them, are read too, and say nothing of a
+    /// machine.
     ///
-    /// It also reads what no processor vouches for: documents of AWS Nitro enclaves, which are AWS's
-    /// word about its own machines, and tokens of NVIDIA's attestation service, which are its word that
-    /// it compared something. The verdict says so; neither counts for anything else.
+    /// It also reads what no processor vouches for: documents of AWS Nitro enclaves, which are
+    /// AWS's word about its own machines, and tokens of NVIDIA's attestation service, which are its
+    /// word that it found nothing wrong with GPUs. The verdict says so; neither counts for anything
+    /// else.
     #[command(
         after_help = "Examples:\n    subrosa verify receipt.json --network network.toml\n    \
                             subrosa verify quote.bin --collateral collateral.json --at \
@@ -341,22 +345,25 @@ pub(crate) struct VerifyArgs {
     /// receipt, its own time, which the pod asserts].
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(crate) at: Option<Timestamp>,
-    /// Trust this root certificate instead of the vendor's: of what the file stands on, or of VENDOR
-    /// (intel, amd, nitro, nvidia-device, nvidia-rim). What passes then proves as much as that root, says SIMULATED, and is
-    /// told what its image does with text without being refused for it.
+    /// Trust this root certificate instead of the vendor's: of what the file stands on, or of
+    /// VENDOR (intel, amd, nitro, nvidia-device, nvidia-rim). What passes then proves as much as
+    /// that root, says SIMULATED, and is told what its image does with text without being refused
+    /// for it.
     #[arg(long, value_name = "[VENDOR=]PEM")]
     pub(crate) root: Vec<String>,
-    /// What the vendors state about the hardware, where the file has it not inside: Intel's collateral as
-    /// JSON, AMD's certificates and revocation list, NVIDIA's reference measurements and OCSP answers; for
-    /// tokens of NVIDIA's attestation service its key set (JWKS), which you must have from NVIDIA itself.
+    /// What the vendors state about the hardware, where the file has it not inside: Intel's
+    /// collateral as JSON, AMD's certificates and revocation list, NVIDIA's reference measurements
+    /// and OCSP answers; for tokens of NVIDIA's attestation service its key set (JWKS), which you
+    /// must have from NVIDIA itself.
     #[arg(long, value_name = "FILE")]
     pub(crate) collateral: Vec<PathBuf>,
-    /// The nonce that you sent, 64 hex digits; without it nobody can tell how old the file is. A Nitro
-    /// document must have exactly these 32 bytes as its nonce, or as half of 64 bytes of user data.
+    /// The nonce that you sent, 64 hex digits; without it nobody can tell how old the file is, and
+    /// the strict policy refuses tokens and the answers of vllm-proxies. A Nitro document must have
+    /// exactly these 32 bytes as its nonce, or as half of 64 bytes of user data.
     #[arg(long, value_name = "HEX", value_parser = nonce)]
     pub(crate) nonce: Option<B256>,
-    /// The hash of a block that you know to be the chain's, from an explorer or a node of your own: a
-    /// receipt's releases must be proven from it.
+    /// The hash of a block that you know to be the chain's, from an explorer or a node of your own:
+    /// a receipt's releases must be proven from it.
     #[arg(long, value_name = "HASH", value_parser = word)]
     pub(crate) block: Option<B256>,
 }

@@ -39,7 +39,7 @@ pub enum Kind {
     NvidiaToken,
     /// A quote or report as the hardware gave it, without anything around it.
     Quote(Cpu),
-    /// The document of a vllm-proxy (reference form of NEAR AI, Phala and others), on TDX.
+    /// The answer of a vllm-proxy (reference form of NEAR AI, Phala and others), on TDX.
     VllmProxy,
 }
 

@@ -24,7 +24,7 @@ pub struct Absent {
     pub nvidia_devices: Vec<CheckName>,
     /// From tokens of NVIDIA's attestation service.
     pub nvidia_token: Vec<CheckName>,
-    /// From the document of a vllm-proxy.
+    /// From the answer of a vllm-proxy.
     pub vllm_proxy: Vec<CheckName>,
 }
 
@@ -41,7 +41,7 @@ const BEYOND_A_QUOTE: [CheckName; 9] = [
     CheckName::MeasuredModelWeights,
 ];
 
-/// What a vllm-proxy's document cannot say: it binds neither block nor devices nor workload.
+/// What a vllm-proxy's answer cannot say: it binds neither block nor devices nor workload.
 const BEYOND_A_VLLM_PROXY: [CheckName; 8] = [
     CheckName::BlockRecent,
     CheckName::TeeMeasurement,
