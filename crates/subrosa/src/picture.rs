@@ -235,6 +235,7 @@ const DEVICES_ALONE: [Plan; 3] = [
     Plan {
         checks: &[
             "nonce_match",
+            "cpu_id_registry",
             "nvidia_payload_present",
             "nvidia_nonce",
             "nvidia_signature",

@@ -325,3 +325,16 @@ impl Root {
         fingerprint == pinned
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tcb_names_its_parts_and_the_first_only_where_there_is_one() {
+        let tcb = AmdTcb { fmc: 0, boot_loader: 1, tee: 2, snp: 3, microcode: 4 };
+        let words = "boot loader 1 TEE 2 SNP 3 microcode 4";
+        assert_eq!(tcb.to_string(), words);
+        assert_eq!(AmdTcb { fmc: 5, ..tcb }.to_string(), format!("FMC 5 {words}"));
+    }
+}
